@@ -1,0 +1,99 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buildAuditRecord, openFromBus, sealConfirmation } from "@claviger/audit-record";
+import type { Bus, BusMessage } from "@claviger/bus";
+import { DomainError } from "@claviger/domain-error";
+import { afterEach, expect, test } from "vitest";
+import { AuditSpool } from "./index.ts";
+
+const auditKey = Buffer.alloc(32, 3);
+const directories: string[] = [];
+afterEach(() => {
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+/** A bus that stores what it is given, and can be away. */
+function fakeBus() {
+  const stored = new Map<string, Uint8Array>();
+  const handlers: ((message: BusMessage) => void)[] = [];
+  const state = { away: false };
+  const bus: Bus = {
+    async publish(_subject, data, id) {
+      if (state.away) throw new DomainError("unavailable", "away");
+      stored.set(id, data);
+    },
+    broadcast() {},
+    subscribe: (_pattern, handle) => handlers.push(handle),
+    consume() {},
+    status: () => ({ connected: !state.away, version: "" }),
+    async [Symbol.asyncDispose]() {},
+  };
+  const confirm = (ids: string[]) => {
+    const data = sealConfirmation(ids, "generator", auditKey);
+    for (const handle of handlers) handle({ subject: "claviger.confirm.generator", data });
+  };
+  return { bus, stored, state, confirm };
+}
+
+function record(id: string) {
+  return buildAuditRecord({
+    id,
+    time: new Date(),
+    service: "generator",
+    method: "m",
+    permission: "",
+    resource: "*",
+    outcome: "allowed",
+    traceId: "",
+    details: {},
+    personal: { actor: "a", certificateSerial: "" },
+  });
+}
+
+function openSpool(bus: Bus, path?: string, recordsMax?: number) {
+  const directory = mkdtempSync(join(tmpdir(), "claviger-spool-"));
+  directories.push(directory);
+  const file = path ?? join(directory, "spool.db");
+  return AuditSpool.open({ path: file, service: "generator", auditKey, bus, ...(recordsMax && { recordsMax }) });
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 500 && !condition(); tries += 1) await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(condition()).toBe(true);
+}
+
+test("what was kept while the bus was away survives a restart and reaches the bus whole", async () => {
+  const { bus, state, stored } = fakeBus();
+  state.away = true;
+  const directory = mkdtempSync(join(tmpdir(), "claviger-spool-"));
+  directories.push(directory);
+  const path = join(directory, "spool.db");
+  const first = await openSpool(bus, path);
+  await Promise.all(["a", "b", "c"].map((id) => first.keep(record(id))));
+  await first[Symbol.asyncDispose]();
+  expect(stored.size).toBe(0);
+  state.away = false;
+  await using _second = await openSpool(bus, path);
+  await until(() => stored.size === 3);
+  expect(openFromBus(stored.get("b")!, "generator", auditKey).id).toBe("b");
+});
+
+test("past its bound the spool refuses, and takes again once the log has confirmed", async () => {
+  const { bus, confirm, stored } = fakeBus();
+  await using spool = await openSpool(bus, undefined, 2);
+  await spool.keep(record("a"));
+  await spool.keep(record("b"));
+  await expect(spool.keep(record("c"))).rejects.toThrow("spool is full");
+  await until(() => stored.size === 2);
+  confirm(["a", "b"]);
+  for (let tries = 0; tries < 200; tries += 1) {
+    const kept = await spool.keep(record("d")).then(
+      () => true,
+      () => false,
+    );
+    if (kept) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error("the spool never took a record again");
+});

@@ -1,0 +1,1 @@
+export { AuditSpool, type AuditSpoolOptions } from "./audit-spool.ts";

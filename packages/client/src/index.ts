@@ -1,0 +1,2 @@
+export { type CallOptions, type Client, createServiceClient } from "./service-client.ts";
+export { Transport, type TransportOptions } from "./transport.ts";

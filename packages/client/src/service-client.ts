@@ -1,0 +1,163 @@
+import { randomUUID } from "node:crypto";
+import { DomainError } from "@claviger/domain-error";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import { Metadata, type ServiceError } from "@grpc/grpc-js";
+import { errorFromStatus } from "./errors.ts";
+import type { Transport } from "./transport.ts";
+
+export interface CallOptions {
+  deadlineMilliseconds?: number;
+  signal?: AbortSignal;
+  /** W3C trace id, 32 hexadecimal digits, that goes through every hop. */
+  traceId?: string;
+}
+
+type UnaryCall<I extends DescMessage, O extends DescMessage> = (
+  request: MessageInitShape<I>,
+  options?: CallOptions,
+) => Promise<MessageShape<O>>;
+
+type StreamCall<I extends DescMessage, O extends DescMessage> = (
+  request: MessageInitShape<I>,
+  options?: CallOptions,
+) => AsyncIterable<MessageShape<O>>;
+
+/** One function a method, typed by the service's descriptor. */
+export type Client<S extends DescService> = {
+  [M in keyof S["method"]]: S["method"][M]["methodKind"] extends "server_streaming"
+    ? StreamCall<S["method"][M]["input"], S["method"][M]["output"]>
+    : UnaryCall<S["method"][M]["input"], S["method"][M]["output"]>;
+};
+
+const deadlineMillisecondsDefault = 15_000;
+const attemptsMax = 4;
+const firstBackoffMilliseconds = 100;
+
+/**
+ * A typed client of `service`. A call that cannot be delivered is repeated, with the same
+ * `request_id` and within its deadline, where the contract says that a repeat is safe
+ * (`idempotency_level`), and nowhere else.
+ */
+export function createServiceClient<S extends DescService>(
+  service: S,
+  transport: Transport,
+  defaults: { deadlineMilliseconds?: number } = {},
+): Client<S> {
+  const client: Record<string, unknown> = {};
+  for (const method of service.methods) {
+    client[method.localName] =
+      method.methodKind === "server_streaming"
+        ? (request: object, options: CallOptions = {}) => streamCall(method, transport, request, options)
+        : (request: object, options: CallOptions = {}) =>
+            unaryCall(method, transport, request, { ...defaults, ...options });
+  }
+  return client as Client<S>;
+}
+
+function pathOf(method: DescMethod): string {
+  return `/${method.parent.typeName}/${method.name}`;
+}
+
+async function unaryCall(
+  method: DescMethod,
+  transport: Transport,
+  request: object,
+  options: CallOptions,
+): Promise<object> {
+  const message = encode(method, request);
+  const deadline = Date.now() + (options.deadlineMilliseconds ?? deadlineMillisecondsDefault);
+  const repeatable = method.idempotency !== undefined && method.idempotency !== MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await attemptUnary(method, transport, message, deadline, options);
+    } catch (error) {
+      const failure = errorFromStatus(error as ServiceError, transport);
+      const backoff = firstBackoffMilliseconds * 3 ** (attempt - 1) * (0.75 + Math.random() / 2);
+      const worthwhile = repeatable && failure.kind === "unavailable" && attempt < attemptsMax;
+      if (!worthwhile || options.signal?.aborted || Date.now() + backoff >= deadline) throw failure;
+      await new Promise((resolve) => setTimeout(resolve, backoff));
+    }
+  }
+}
+
+function encode(method: DescMethod, request: object): Uint8Array {
+  const message = create(method.input, request as MessageInitShape<DescMessage>) as MessageShape<DescMessage> & {
+    requestId?: string;
+  };
+  if (message.requestId === "") message.requestId = randomUUID();
+  return toBinary(method.input, message);
+}
+
+function attemptUnary(
+  method: DescMethod,
+  transport: Transport,
+  message: Uint8Array,
+  deadline: number,
+  options: CallOptions,
+): Promise<object> {
+  return new Promise((resolve, reject) => {
+    const call = transport.client.makeUnaryRequest(
+      pathOf(method),
+      (bytes: Uint8Array) => asBuffer(bytes),
+      (bytes: Buffer) => fromBinary(method.output, bytes),
+      message,
+      metadataFor(options),
+      { deadline },
+      (error, response) => {
+        options.signal?.removeEventListener("abort", cancel);
+        if (error !== null) reject(error);
+        else if (response === undefined) reject(new DomainError("internal", "an answer without a message"));
+        else resolve(response);
+      },
+    );
+    const cancel = (): void => call.cancel();
+    options.signal?.addEventListener("abort", cancel, { once: true });
+  });
+}
+
+async function* streamCall(
+  method: DescMethod,
+  transport: Transport,
+  request: object,
+  options: CallOptions,
+): AsyncGenerator<object> {
+  const call = transport.client.makeServerStreamRequest(
+    pathOf(method),
+    (bytes: Uint8Array) => asBuffer(bytes),
+    (bytes: Buffer) => fromBinary(method.output, bytes),
+    encode(method, request),
+    metadataFor(options),
+    options.deadlineMilliseconds === undefined ? {} : { deadline: Date.now() + options.deadlineMilliseconds },
+  );
+  const cancel = (): void => call.cancel();
+  options.signal?.addEventListener("abort", cancel, { once: true });
+  try {
+    for await (const message of call) yield message as object;
+  } catch (error) {
+    if (options.signal?.aborted) return;
+    throw errorFromStatus(error as ServiceError, transport);
+  } finally {
+    options.signal?.removeEventListener("abort", cancel);
+    call.cancel();
+  }
+}
+
+function metadataFor(options: CallOptions): Metadata {
+  const metadata = new Metadata();
+  if (options.traceId !== undefined) metadata.set("traceparent", `00-${options.traceId}-0000000000000001-00`);
+  return metadata;
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,11 @@
+export {
+  type Identity,
+  type IdentityKind,
+  identityFromName,
+  identityFromSubjectAltName,
+  identityKinds,
+  parseIdentity,
+  serviceIdentity,
+  shortName,
+} from "./spiffe.ts";
+export { TlsIdentity, type TlsMaterial } from "./tls-identity.ts";

@@ -1,0 +1,96 @@
+/** SP 800-57 Part 1 Rev. 5, section 7. */
+export const keyStates = [
+  "pre-activation",
+  "active",
+  "suspended",
+  "deactivated",
+  "compromised",
+  "destroyed",
+] as const;
+export type KeyState = (typeof keyStates)[number];
+
+/** What may be done with a key's material. Applying protection needs more than processing what was protected. */
+export const keyOperations = ["encrypt", "decrypt", "sign", "verify", "public-key", "new-version"] as const;
+export type KeyOperation = (typeof keyOperations)[number];
+
+interface StateRow {
+  /** The moves that SP 800-57 Part 1 Rev. 5 section 7.3 allows from here. */
+  readonly movesTo: readonly KeyState[];
+  readonly permits: readonly KeyOperation[];
+  /** Completes "the key is …, and …". */
+  readonly consequence: string;
+}
+
+/**
+ * What each state permits, and where it leads: one table, for keys and for single versions. An
+ * operation must be permitted by both. A suspended key does nothing, since it is suspended because
+ * it may be compromised; a compromised one still decrypts, so that its data can be rescued, but
+ * verifies nothing, since a signature made with it proves nothing any more.
+ */
+export const stateTable: Readonly<Record<KeyState, StateRow>> = {
+  "pre-activation": {
+    movesTo: ["active", "suspended", "compromised", "destroyed"],
+    permits: ["public-key"],
+    consequence: "is used only once it has been activated",
+  },
+  active: {
+    movesTo: ["suspended", "deactivated", "compromised"],
+    permits: ["encrypt", "decrypt", "sign", "verify", "public-key", "new-version"],
+    consequence: "may be used",
+  },
+  suspended: {
+    movesTo: ["active", "deactivated", "compromised"],
+    permits: ["public-key"],
+    consequence: "is not used until it is enabled again",
+  },
+  deactivated: {
+    movesTo: ["compromised", "destroyed"],
+    permits: ["decrypt", "verify", "public-key"],
+    consequence: "protects nothing new; it still decrypts and verifies",
+  },
+  compromised: {
+    movesTo: ["destroyed"],
+    permits: ["decrypt", "public-key"],
+    consequence: "protects nothing new and verifies nothing; it still decrypts",
+  },
+  destroyed: { movesTo: [], permits: [], consequence: "is gone for good" },
+};
+
+export function isKeyState(value: string): value is KeyState {
+  return (keyStates as readonly string[]).includes(value);
+}
+
+export function mayMove(from: KeyState, to: KeyState): boolean {
+  return stateTable[from].movesTo.includes(to);
+}
+
+/**
+ * The shortest allowed way to `destroyed`, for a key whose destruction period has ended: an active
+ * or suspended key is deactivated first.
+ */
+export function movesToDestroyed(from: KeyState): readonly KeyState[] {
+  if (from === "destroyed") return [];
+  return mayMove(from, "destroyed") ? ["destroyed"] : ["deactivated", "destroyed"];
+}
+
+export interface KeyCondition {
+  keyState: KeyState;
+  versionState: KeyState;
+  /** Set while the key is pending destruction. */
+  destroyAt: Date | undefined;
+}
+
+/** Why `operation` is refused under `condition`, as the end of a sentence; undefined where it is permitted. */
+export function whyRefused(operation: KeyOperation, condition: KeyCondition): string | undefined {
+  if (condition.keyState !== "destroyed" && condition.destroyAt !== undefined) {
+    return `is pending destruction on ${condition.destroyAt.toISOString()}`;
+  }
+  for (const [subject, state] of [
+    ["is", condition.keyState],
+    ["has a version that is", condition.versionState],
+  ] as const) {
+    const row = stateTable[state];
+    if (!row.permits.includes(operation)) return `${subject} ${state}: it ${row.consequence}`;
+  }
+  return undefined;
+}

@@ -1,0 +1,25 @@
+import { randomBytes } from "node:crypto";
+import type { Identity } from "@claviger/identity";
+
+export interface CallContext<Unit> {
+  /** Who calls, out of its certificate. */
+  readonly caller: Identity;
+  /** Lower-case hexadecimal. */
+  readonly certificateSerial: string;
+  /** 32 hexadecimal digits; pass it on in every call made for this one. */
+  readonly traceId: string;
+  /** Fires when the caller has gone or the deadline has passed. */
+  readonly signal: AbortSignal;
+  /** The transaction, where the service has a database. */
+  readonly unit: Unit;
+  /** Facts for the audit record. Never a secret. */
+  note(details: Readonly<Record<string, string | number | boolean>>): void;
+}
+
+const traceparentPattern = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** The trace id of a W3C `traceparent`, or a new one. */
+export function traceIdFrom(traceparent: string | undefined): string {
+  const given = traceparentPattern.exec(traceparent ?? "")?.[1];
+  return given !== undefined && !/^0+$/.test(given) ? given : randomBytes(16).toString("hex");
+}

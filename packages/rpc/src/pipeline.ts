@@ -1,0 +1,190 @@
+import { randomUUID } from "node:crypto";
+import { type AuditRecord, type AuditOutcome, buildAuditRecord } from "@claviger/audit-record";
+import { DomainError } from "@claviger/domain-error";
+import type { Identity } from "@claviger/identity";
+import { type DescMethod, fromBinary } from "@bufbuild/protobuf";
+import type { CallContext } from "./context.ts";
+import { asDomainError } from "./errors.ts";
+import type { PolicyRow } from "./policy.ts";
+
+/** Asks storage, or is storage. */
+export type Authorize = (question: {
+  identity: string;
+  certificateSerial: string;
+  permission: string;
+  resource: string;
+}) => Promise<{ allowed: boolean; reason: string }>;
+
+/** How this service makes work and its audit record one thing. */
+export interface AuditedWork<Unit> {
+  /** Runs `work`; what it did and the record are durable, together, before this resolves. */
+  run<T>(work: (unit: Unit) => Promise<T>, record: () => AuditRecord): Promise<T>;
+  /** Keeps a record by itself: of a refusal. */
+  keep(record: AuditRecord): Promise<void>;
+  /** For the few methods whose policy row says why they are not recorded. */
+  runUnrecorded<T>(work: (unit: Unit) => Promise<T>): Promise<T>;
+}
+
+export interface PipelineOptions<Unit> {
+  service: string;
+  authorize: Authorize;
+  auditedWork: AuditedWork<Unit>;
+  now: () => Date;
+  onInternalError: (traceId: string, method: string, error: unknown) => void;
+}
+
+/** What an adapter knows of a call before anybody has looked at it. */
+export interface IncomingCall {
+  method: DescMethod;
+  requestBytes: Uint8Array;
+  /** Throws `unauthenticated` where the certificate names nobody. */
+  authenticate: () => { identity: Identity; certificateSerial: string };
+  traceId: string;
+  signal: AbortSignal;
+}
+
+interface Attempt {
+  method: string;
+  permission: string;
+  resource: string;
+  subject: string;
+  actor: string;
+  certificateSerial: string;
+  exempt: boolean;
+  details: Record<string, string | number | boolean>;
+}
+
+/**
+ * Identity → policy row → access decision → handler → audit record durable → answer. The order is
+ * the point: nothing of the request is acted on before the decision, and nothing is answered before
+ * the record is kept.
+ */
+export async function passPipeline<Unit, Answer>(
+  options: PipelineOptions<Unit>,
+  call: IncomingCall,
+  // biome-ignore lint/suspicious/noExplicitAny: rows and handlers are typed where they are registered
+  row: PolicyRow<any>,
+  // biome-ignore lint/suspicious/noExplicitAny: rows and handlers are typed where they are registered
+  handle: (request: any, context: CallContext<Unit>) => Promise<Answer>,
+): Promise<Answer> {
+  const attempt: Attempt = {
+    method: `${call.method.parent.typeName}/${call.method.name}`,
+    permission: row.permission ?? "",
+    resource: "*",
+    subject: "",
+    actor: "",
+    certificateSerial: "",
+    exempt: false,
+    details: {},
+  };
+  const recordOf = (outcome: AuditOutcome, errorKind?: string): AuditRecord =>
+    recordAttempt(options, call, attempt, outcome, errorKind);
+  try {
+    const { identity, request } = await admit(options, call, row, attempt);
+    const contextFor = (unit: Unit): CallContext<Unit> => ({
+      caller: identity,
+      certificateSerial: attempt.certificateSerial,
+      traceId: call.traceId,
+      signal: call.signal,
+      unit,
+      note: (details) => Object.assign(attempt.details, details),
+    });
+    const work = (unit: Unit): Promise<Answer> => {
+      attempt.details = {};
+      return handle(request, contextFor(unit));
+    };
+    if (attempt.exempt) return await options.auditedWork.runUnrecorded(work);
+    return await options.auditedWork.run(work, () => recordOf("allowed"));
+  } catch (error) {
+    const refusal = asDomainError(error);
+    if (refusal.kind === "internal") options.onInternalError(call.traceId, attempt.method, refusal.cause ?? refusal);
+    if (!attempt.exempt) {
+      const outcome = refusal.kind === "denied" || refusal.kind === "unauthenticated" ? "refused" : "failed";
+      await options.auditedWork.keep(recordOf(outcome, refusal.kind)).catch((cause) => {
+        throw new DomainError("unavailable", "the refusal could not be recorded", { cause });
+      });
+    }
+    throw refusal;
+  }
+}
+
+async function admit<Unit>(
+  options: PipelineOptions<Unit>,
+  call: IncomingCall,
+  row: PolicyRow<unknown>,
+  attempt: Attempt,
+): Promise<{ identity: Identity; request: unknown }> {
+  const { identity, certificateSerial } = call.authenticate();
+  attempt.actor = identity.uri;
+  attempt.certificateSerial = certificateSerial;
+  admitCaller(row, identity);
+  const request = decode(call);
+  attempt.exempt = row.auditExempt?.(request) !== undefined;
+  attempt.resource = bounded(row.resource?.(request) || "*");
+  attempt.subject = bounded(row.subject?.(request) ?? "");
+  const answer = await options.authorize({
+    identity: identity.uri,
+    certificateSerial,
+    permission: attempt.permission,
+    resource: attempt.resource,
+  });
+  if (!answer.allowed) {
+    throw new DomainError("denied", answer.reason, {
+      hint:
+        attempt.permission === ""
+          ? undefined
+          : "an administrator can grant a role: claviger access grant ROLE --to IDENTITY --on KEYRING[/KEY]",
+    });
+  }
+  return { identity, request };
+}
+
+function admitCaller(row: PolicyRow<unknown>, identity: Identity): void {
+  if (row.callers === "anyone") return;
+  if (identity.kind === "claviger" && row.callers.includes(identity.name)) return;
+  throw new DomainError("denied", "this method is for Claviger's own services");
+}
+
+function decode(call: IncomingCall): unknown {
+  try {
+    return fromBinary(call.method.input, call.requestBytes);
+  } catch (cause) {
+    throw new DomainError("invalid-argument", `the request is not a ${call.method.input.typeName}`, {
+      hint: "generate the client from this version's proto files",
+      cause,
+    });
+  }
+}
+
+const auditedTextCharactersMax = 512;
+
+/** What a caller wrote goes into the record, but never without a bound. */
+function bounded(text: string): string {
+  return text.length <= auditedTextCharactersMax ? text : `${text.slice(0, auditedTextCharactersMax)}…`;
+}
+
+function recordAttempt<Unit>(
+  options: PipelineOptions<Unit>,
+  call: IncomingCall,
+  attempt: Attempt,
+  outcome: AuditOutcome,
+  errorKind: string | undefined,
+): AuditRecord {
+  return buildAuditRecord({
+    id: randomUUID(),
+    time: options.now(),
+    service: options.service,
+    method: attempt.method,
+    permission: attempt.permission,
+    resource: attempt.resource,
+    outcome,
+    ...(errorKind === undefined ? {} : { errorKind }),
+    traceId: call.traceId,
+    details: attempt.details,
+    personal: {
+      actor: attempt.actor,
+      certificateSerial: attempt.certificateSerial,
+      ...(attempt.subject === "" ? {} : { subject: attempt.subject }),
+    },
+  });
+}

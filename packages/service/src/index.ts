@@ -1,0 +1,14 @@
+export { busProbe, type DatabaseServiceParts, openDatabaseService } from "./database-service.ts";
+export { type Lifetime, runService } from "./lifetime.ts";
+export { createLogger, describeError, type Logger, limitedWarnings } from "./logger.ts";
+export { internalErrorLogger, serve } from "./serve.ts";
+export {
+  addressText,
+  type CommonSettings,
+  type DatabaseSettings,
+  readCommonSettings,
+  readDatabaseSettings,
+} from "./settings.ts";
+export { type DependencyProbe, probe, statusService } from "./status.ts";
+export { TrustKeeper, type TrustKeeperOptions } from "./trust-keeper.ts";
+export { version } from "./version.ts";

@@ -1,0 +1,70 @@
+import type { TlsIdentity } from "@claviger/identity";
+import {
+  type AuditedWork,
+  type Authorize,
+  MutualTlsServerCredentials,
+  type Registration,
+  type RpcServer,
+  startRpcServer,
+} from "@claviger/rpc";
+import type { Lifetime } from "./lifetime.ts";
+import { describeError, type Logger, limitedWarnings } from "./logger.ts";
+import type { CommonSettings } from "./settings.ts";
+import { type DependencyProbe, statusService } from "./status.ts";
+import { TrustKeeper } from "./trust-keeper.ts";
+import { version } from "./version.ts";
+
+const stopGraceMilliseconds = 3000;
+
+export interface ServeOptions<Unit> {
+  service: string;
+  settings: CommonSettings;
+  identity: TlsIdentity;
+  logger: Logger;
+  lifetime: Lifetime;
+  authorize: Authorize;
+  auditedWork: AuditedWork<Unit>;
+  registrations: readonly Registration<Unit>[];
+  probes: readonly DependencyProbe[];
+}
+
+/**
+ * Opens the service's listener: its RPC services, status, health and reflection; and keeps its trust
+ * and certificate current in the background.
+ */
+export async function serve<Unit>(options: ServeOptions<Unit>): Promise<RpcServer> {
+  const { identity, lifetime, logger, probes, service, settings } = options;
+  const startedAt = new Date();
+  const server = await startRpcServer<Unit>({
+    service,
+    trustDomain: settings.trustDomain,
+    listen: settings.listen,
+    credentials: new MutualTlsServerCredentials(identity),
+    introspection: true,
+    now: () => new Date(),
+    authorize: options.authorize,
+    auditedWork: options.auditedWork,
+    onInternalError: internalErrorLogger(logger),
+    registrations: [
+      ...options.registrations,
+      statusService({ service, version, startedAt, identity, probes }),
+    ],
+  });
+  lifetime.onStop("server", () => server.stop(stopGraceMilliseconds));
+  const keeper = new TrustKeeper({
+    identity,
+    trustDomain: settings.trustDomain,
+    distributionAddress: settings.distributionAddress,
+    onProgress: (what) => logger.info(what),
+    onTrouble: limitedWarnings(logger),
+  });
+  keeper.start();
+  lifetime.onStop("trust", () => keeper[Symbol.asyncDispose]());
+  logger.info("serving", { address: settings.listen });
+  return server;
+}
+
+export function internalErrorLogger(logger: Logger) {
+  return (traceId: string, method: string, error: unknown): void =>
+    logger.error("internal error", { traceId, method, error: describeError(error) });
+}

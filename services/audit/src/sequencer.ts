@@ -1,0 +1,102 @@
+import { randomUUID } from "node:crypto";
+import { type AuditRecord, buildAuditRecord, openFromBus, sealConfirmation } from "@claviger/audit-record";
+import type { Bus, BusMessage } from "@claviger/bus";
+import type { Database, Transaction } from "@claviger/database";
+import { appendLeaves, frontierCoordinates, leafHash } from "@claviger/merkle";
+import { insertRecords, knownIds } from "./store/records.ts";
+import { insertNodes, lockTree, readNodes, setTreeSize } from "./store/tree.ts";
+
+export interface SequencerOptions {
+  database: Database;
+  bus: Bus;
+  writerKeys: ReadonlyMap<string, Buffer>;
+  now: () => Date;
+  onAppended: () => void;
+  onForgery: (what: string) => void;
+}
+
+interface Arrived {
+  writer: string;
+  record: AuditRecord;
+}
+
+const subjectPrefix = "claviger.audit.";
+
+/**
+ * Takes records off the bus, appends each once to the tree, and confirms them to their writers. What
+ * does not carry its writer's authenticator never enters as the record it claims to be; that it was
+ * tried does.
+ */
+export function createSequencer(options: SequencerOptions): (messages: BusMessage[]) => Promise<void> {
+  return async (messages) => {
+    const { arrived, forged } = openAll(messages, options.writerKeys);
+    const alarms = forged.length === 0 ? [] : [forgeryRecord(forged, options.now())];
+    const records = [...arrived.map(({ record }) => record), ...alarms];
+    if (records.length > 0) {
+      await options.database.transaction((tx) => append(tx, records, options.now()));
+      options.onAppended();
+    }
+    confirm(options, arrived);
+    for (const what of forged) options.onForgery(what);
+  };
+}
+
+function openAll(messages: readonly BusMessage[], keys: ReadonlyMap<string, Buffer>) {
+  const arrived: Arrived[] = [];
+  const forged: string[] = [];
+  for (const message of messages) {
+    const writer = message.subject.slice(subjectPrefix.length);
+    const key = keys.get(writer);
+    try {
+      if (key === undefined) throw new Error("nobody writes there");
+      arrived.push({ writer, record: openFromBus(message.data, writer, key) });
+    } catch (error) {
+      forged.push(`${message.subject.slice(0, 100)}: ${(error as Error).message}`);
+    }
+  }
+  return { arrived, forged };
+}
+
+/** One record a batch, however many messages were forged: an attacker cannot make the log grow fast. */
+function forgeryRecord(forged: readonly string[], time: Date): AuditRecord {
+  return buildAuditRecord({
+    id: randomUUID(),
+    time,
+    service: "audit",
+    method: "claviger.audit/ForgedRecord",
+    permission: "",
+    resource: "*",
+    outcome: "refused",
+    errorKind: "integrity",
+    traceId: "",
+    details: { messages: forged.length, first: forged[0] ?? "" },
+    personal: { actor: "", certificateSerial: "" },
+  });
+}
+
+async function append(tx: Transaction, records: readonly AuditRecord[], recordedAt: Date): Promise<void> {
+  const size = await lockTree(tx);
+  const known = await knownIds(
+    tx,
+    records.map(({ id }) => id),
+  );
+  const fresh = records.filter(({ id }) => !known.has(id) && known.add(id));
+  if (fresh.length === 0) return;
+  const appended = appendLeaves({
+    size,
+    frontier: await readNodes(tx, frontierCoordinates(size)),
+    leafHashes: fresh.map(({ leaf }) => leafHash(Buffer.from(leaf, "utf8"))),
+  });
+  await insertRecords(tx, size, fresh, recordedAt);
+  await insertNodes(tx, appended.newNodes);
+  await setTreeSize(tx, appended.size);
+}
+
+/** Also for records that had been appended before: their writer has not heard of it. */
+function confirm({ bus, writerKeys }: SequencerOptions, arrived: readonly Arrived[]): void {
+  const byWriter = Map.groupBy(arrived, ({ writer }) => writer);
+  for (const [writer, items] of byWriter) {
+    const ids = items.map(({ record }) => record.id);
+    bus.broadcast(`claviger.confirm.${writer}`, sealConfirmation(ids, writer, writerKeys.get(writer)!));
+  }
+}

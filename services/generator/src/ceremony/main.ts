@@ -1,0 +1,86 @@
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { randomBytes, randomInt } from "node:crypto";
+import { readSettings } from "@claviger/config";
+import { DomainError } from "@claviger/domain-error";
+import { SecretBytes } from "@claviger/secret-bytes";
+import { beginToken } from "../hsm/token-ceremony.ts";
+import { recoveryKeyId, splitRecoveryKey } from "./shares.ts";
+
+/**
+ * The generator's program in ceremony mode, run once on the host by `claviger init`. PINs, shares and
+ * seal keys are made here and go into files; none of them enters another process.
+ */
+const settings = readSettings(process.env, (reader) => ({
+  directory: reader.text("CLAVIGER_DIRECTORY"),
+  recoveryDirectory: reader.text("CLAVIGER_RECOVERY_DIRECTORY"),
+  modulePath: reader.text("CLAVIGER_PKCS11_MODULE"),
+  tokenLabel: reader.text("CLAVIGER_PKCS11_TOKEN_LABEL", "claviger"),
+  threshold: reader.integer("CLAVIGER_RECOVERY_THRESHOLD", { min: 2, max: 16, fallback: 2 }),
+  shares: reader.integer("CLAVIGER_RECOVERY_SHARES", { min: 2, max: 16, fallback: 3 }),
+}));
+
+/** Services whose rows are sealed; each gets its key through `handoff/`, which bootstrap moves. */
+const sealedServices = ["storage", "distribution", "rotation"] as const;
+const pinDigits = 24;
+
+process.umask(0o077);
+const transcriptPath = join(settings.directory, "ceremony.json");
+if (existsSync(transcriptPath)) {
+  process.stdout.write("the ceremony has been held already\n");
+} else {
+  try {
+    await holdCeremony();
+    process.stdout.write("the ceremony is done\n");
+  } catch (error) {
+    const hint = error instanceof DomainError && error.hint !== undefined ? `\nhint: ${error.hint}` : "";
+    process.stderr.write(`error: ${(error as Error).message}${hint}\n`);
+    process.exitCode = 1;
+  }
+}
+
+async function holdCeremony(): Promise<void> {
+  forgetUnfinished();
+  const pin = randomDigits();
+  const securityOfficerPin = randomDigits();
+  writeFileSync(join(settings.directory, "hsm.pin"), pin, { mode: 0o600 });
+  writeFileSync(join(settings.directory, "hsm.so-pin"), securityOfficerPin, { mode: 0o600 });
+  const token = beginToken({ ...settings, pin, securityOfficerPin });
+  try {
+    using recoveryKey = token.recoveryKey;
+    const shares = await splitRecoveryKey(recoveryKey, settings);
+    for (const [at, share] of shares.entries()) {
+      writeFileSync(join(settings.recoveryDirectory, `share-${at + 1}.txt`), share, { mode: 0o600 });
+    }
+    const wraps: Record<string, string> = { "binding-mac": token.bindingKeyWrap.toString("base64") };
+    for (const service of sealedServices) {
+      using sealKey = SecretBytes.take(randomBytes(32));
+      wraps[`seal-${service}`] = token.wrapForRecovery(sealKey).toString("base64");
+      writeFileSync(join(settings.directory, "handoff", `${service}.seal.key`), sealKey.expose(), { mode: 0o600 });
+    }
+    const transcript = {
+      version: 1,
+      heldAt: new Date().toISOString(),
+      token: { label: settings.tokenLabel, serial: token.tokenSerial, model: token.model },
+      recoveryKey: recoveryKeyId(recoveryKey),
+      custody: { threshold: settings.threshold, shares: settings.shares },
+      recoveryWraps: wraps,
+    };
+    // Last: its presence says that the ceremony is whole.
+    writeFileSync(transcriptPath, `${JSON.stringify(transcript, null, 2)}\n`, { mode: 0o600 });
+  } finally {
+    token.close();
+  }
+}
+
+/** A ceremony that was cut off made keys that nothing depends on yet: with SoftHSM, begin anew. */
+function forgetUnfinished(): void {
+  for (const name of ["token", "handoff"]) {
+    rmSync(join(settings.directory, name), { recursive: true, force: true });
+    mkdirSync(join(settings.directory, name), { mode: 0o700 });
+  }
+}
+
+function randomDigits(): string {
+  return Array.from({ length: pinDigits }, () => randomInt(10)).join("");
+}

@@ -1,0 +1,28 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { readSettings } from "@claviger/config";
+import { addressText, type CommonSettings, readCommonSettings } from "@claviger/service";
+
+export interface GeneratorConfig extends CommonSettings {
+  storageAddress: string;
+  modulePath: string;
+  tokenLabel: string;
+  pin: string;
+  auditKey: Buffer;
+  spoolPath: string;
+}
+
+export function readConfig(environment: NodeJS.ProcessEnv): GeneratorConfig {
+  return readSettings(environment, (reader) => {
+    const common = readCommonSettings(reader);
+    return {
+      ...common,
+      storageAddress: addressText(reader, "CLAVIGER_STORAGE_ADDRESS"),
+      modulePath: reader.text("CLAVIGER_PKCS11_MODULE"),
+      tokenLabel: reader.text("CLAVIGER_PKCS11_TOKEN_LABEL", "claviger"),
+      pin: reader.fileText("CLAVIGER_PKCS11_PIN_FILE", join(common.directory, "hsm.pin")),
+      auditKey: readFileSync(join(common.directory, "audit.key")),
+      spoolPath: join(common.directory, "audit-spool.db"),
+    };
+  });
+}

@@ -1,0 +1,24 @@
+import { DomainError } from "@claviger/domain-error";
+import { formatCheckpointText } from "@claviger/merkle";
+import type { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
+import type { Handlers } from "@claviger/rpc";
+import { signWith } from "../cryptography.ts";
+import type { KeyStore } from "../key-store.ts";
+
+const checkpointKey = "system/audit-checkpoint";
+
+export function checkpointHandlers(keyStore: KeyStore): Handlers<typeof CheckpointService, undefined> {
+  return {
+    async signCheckpoint({ origin, root, size }) {
+      if (size > BigInt(Number.MAX_SAFE_INTEGER)) {
+        throw new DomainError("invalid-argument", "a checkpoint's size is out of range");
+      }
+      const text = formatCheckpointText({ origin, size: Number(size), root });
+      const key = await keyStore.require(checkpointKey, 0, "sign");
+      return {
+        signature: await signWith(key, Buffer.from(text, "utf8")),
+        subjectPublicKeyInfo: key.facts.subjectPublicKeyInfo,
+      };
+    },
+  };
+}

@@ -1,0 +1,62 @@
+import { createHash } from "node:crypto";
+import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import {
+  CreateKeyRequestSchema,
+  CreateKeyringRequestSchema,
+  CreateKeyVersionRequestSchema,
+  type KeyGenerationService,
+  type KeyringService,
+} from "@claviger/proto/generator/v1/key_generation_pb.ts";
+import type { CallContext, Handlers } from "@claviger/rpc";
+import type { KeyMaker } from "../key-maker.ts";
+import type { KeyStore } from "../key-store.ts";
+import type { KeyringKeys, OriginalCall } from "../keyring-keys.ts";
+
+export function keyringHandlers(keyringKeys: KeyringKeys): Handlers<typeof KeyringService, undefined> {
+  return {
+    async createKeyring(request, context) {
+      const original = originalOf(context, CreateKeyringRequestSchema, request);
+      return { keyring: await keyringKeys.create(request.name, original) };
+    },
+  };
+}
+
+export function keyGenerationHandlers(options: {
+  keyMaker: KeyMaker;
+  keyStore: KeyStore;
+}): Handlers<typeof KeyGenerationService, undefined> {
+  const { keyMaker, keyStore } = options;
+  return {
+    async createKey(request, context) {
+      const key = await keyMaker.createKey(request, originalOf(context, CreateKeyRequestSchema, request));
+      context.note({ keyId: key.id, algorithm: key.algorithm, protection: key.protection });
+      return { key };
+    },
+    async createKeyVersion(request, context) {
+      const original = originalOf(context, CreateKeyVersionRequestSchema, request);
+      const key = await keyMaker.createVersion(request.name, request.expectedCurrentVersion, original);
+      context.note({ keyId: key.id, version: key.currentVersion });
+      return { key };
+    },
+    async getPublicKey(request, context) {
+      const { facts } = await keyStore.require(request.name, request.version, "public-key");
+      context.note({ version: facts.version });
+      return {
+        name: facts.name,
+        version: facts.version,
+        algorithm: facts.algorithm,
+        subjectPublicKeyInfo: facts.subjectPublicKeyInfo,
+      };
+    },
+  };
+}
+
+/** Storage gives a repeated request its first answer, and decides by this caller's own rights. */
+function originalOf<S extends DescMessage>(
+  context: CallContext<undefined>,
+  schema: S,
+  request: MessageShape<S> & { requestId: string },
+): OriginalCall {
+  const requestHash = createHash("sha256").update(`${schema.typeName}\0`).update(toBinary(schema, request)).digest();
+  return { caller: context.caller.uri, requestId: request.requestId, requestHash };
+}

@@ -1,0 +1,96 @@
+import { randomBytes } from "node:crypto";
+import { DomainError } from "@claviger/domain-error";
+import { SecretBytes } from "@claviger/secret-bytes";
+import pkcs11 from "pkcs11js";
+import { findToken, loadModule, logIn, openSession, type Session, type TokenOptions } from "./sessions.ts";
+import * as templates from "./templates.ts";
+
+const wrap = { mechanism: pkcs11.CKM_AES_KEY_WRAP_PAD };
+const recoveryKeyBytes = 32;
+
+export interface TokenCeremonyResult {
+  tokenSerial: string;
+  model: string;
+  /** The bytes to split among custodians; dispose of them at once. */
+  recoveryKey: SecretBytes;
+  bindingKeyWrap: Buffer;
+  wrapForRecovery: (secret: SecretBytes) => Buffer;
+  close: () => void;
+}
+
+/**
+ * Makes the token's life begin: initialises it, sets the PIN, makes the recovery key (wrap-only) and
+ * the binding key, and wraps the binding key for recovery before it becomes non-extractable.
+ */
+export function beginToken(options: TokenOptions & { pin: string; securityOfficerPin: string }): TokenCeremonyResult {
+  const module = loadModule(options.modulePath);
+  const slot = initialiseToken(module, options);
+  const session = openSession(module, slot);
+  logIn(module, session, options.pin);
+  const recoveryKey = mixedRandom(module, session, recoveryKeyBytes);
+  const recovery = module.C_CreateObject(session, templates.recoveryKey(asBuffer(recoveryKey.expose())));
+  const binding = module.C_GenerateKey(
+    session,
+    { mechanism: pkcs11.CKM_GENERIC_SECRET_KEY_GEN },
+    templates.bindingMacKey(),
+  );
+  const bindingKeyWrap = module.C_WrapKey(session, wrap, recovery, binding, Buffer.alloc(128));
+  module.C_SetAttributeValue(session, binding, templates.closed);
+  const token = module.C_GetTokenInfo(slot);
+  return {
+    tokenSerial: token.serialNumber.replaceAll("\0", " ").trim(),
+    model: token.model.replaceAll("\0", " ").trim(),
+    recoveryKey,
+    bindingKeyWrap,
+    wrapForRecovery(secret) {
+      const object = module.C_CreateObject(session, templates.secretToWrap(asBuffer(secret.expose())));
+      try {
+        return module.C_WrapKey(session, wrap, recovery, object, Buffer.alloc(1024));
+      } finally {
+        module.C_DestroyObject(session, object);
+      }
+    },
+    close: () => module.C_Finalize(),
+  };
+}
+
+function initialiseToken(
+  module: pkcs11.PKCS11,
+  options: TokenOptions & { pin: string; securityOfficerPin: string },
+): Buffer {
+  if (findToken(module, options.tokenLabel) !== undefined) {
+    throw new DomainError("failed-precondition", `the HSM has a token named ${options.tokenLabel} already`, {
+      hint: "a ceremony begins with an empty token; choose another label or initialise the token again",
+    });
+  }
+  const [empty] = module
+    .C_GetSlotList(true)
+    .filter((slot) => (module.C_GetTokenInfo(slot).flags & pkcs11.CKF_TOKEN_INITIALIZED) === 0);
+  if (empty === undefined) {
+    throw new DomainError("failed-precondition", "the HSM has no uninitialised token");
+  }
+  module.C_InitToken(empty, options.securityOfficerPin, options.tokenLabel);
+  const slot = findToken(module, options.tokenLabel);
+  if (slot === undefined) throw new DomainError("unavailable", "the HSM did not keep the token");
+  const session = openSession(module, slot);
+  module.C_Login(session, pkcs11.CKU_SO, options.securityOfficerPin);
+  module.C_InitPIN(session, options.pin);
+  module.C_Logout(session);
+  module.C_CloseSession(session);
+  return slot;
+}
+
+/** HSM and operating system combined, so that neither alone decides. */
+function mixedRandom(module: pkcs11.PKCS11, session: Session, lengthBytes: number): SecretBytes {
+  const ours = SecretBytes.take(randomBytes(lengthBytes));
+  using theirs = SecretBytes.take(module.C_GenerateRandom(session, Buffer.alloc(lengthBytes)));
+  const bytes = ours.expose();
+  theirs.expose().forEach((byte, at) => {
+    bytes[at] = bytes[at]! ^ byte;
+  });
+  return ours;
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,25 @@
+import type { LeasedAccess } from "@claviger/access";
+import type { Bus } from "@claviger/bus";
+import type { KeyStore } from "./key-store.ts";
+
+/**
+ * Events carry no authority: they only make us read again what storage says. One that cannot be
+ * read makes us read everything again.
+ */
+export function followEvents(bus: Bus, keyStore: KeyStore, access: LeasedAccess): void {
+  bus.subscribe("claviger.events.storage.>", ({ subject, data }) => {
+    if (subject.startsWith("claviger.events.storage.access.")) return access.invalidate();
+    const name = subjectOf(data);
+    if (name === undefined) keyStore.invalidateAll();
+    else keyStore.invalidate(name);
+  });
+}
+
+function subjectOf(data: Uint8Array): string | undefined {
+  try {
+    const { subject } = JSON.parse(Buffer.from(data).toString("utf8")) as { subject?: unknown };
+    return typeof subject === "string" ? subject : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,136 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import type { Client } from "@claviger/client";
+import { DomainError } from "@claviger/domain-error";
+import { LeaseCache } from "@claviger/lease";
+import { isKeyState, type KeyCondition, type KeyOperation, whyRefused } from "@claviger/lifecycle";
+import type { Key, KeyVersion } from "@claviger/proto/storage/v1/key_pb.ts";
+import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
+import { type Algorithm, algorithmRow, checkAlgorithm, checkProtection } from "./algorithms.ts";
+import { uuidBytes } from "./ciphertext.ts";
+import type { Hsm } from "./hsm/port.ts";
+import type { KeyringKeys } from "./keyring-keys.ts";
+import { type MaterialBinding, openEnvelope } from "./material-envelope.ts";
+import { hsmMechanism, softwareMechanism, UsableKey } from "./usable-key.ts";
+
+export interface KeyStoreOptions {
+  hsm: Hsm;
+  storage: Client<typeof KeyMaterialService>;
+  keyringKeys: KeyringKeys;
+  leaseMilliseconds: number;
+  onTrouble: (error: unknown) => void;
+}
+
+const keysMax = 5000;
+const sweepMilliseconds = 2000;
+
+/**
+ * Loaded versions, each for a lease from the moment of asking storage. `current` and a numbered
+ * version are separate entries, since what is current may change.
+ */
+export class KeyStore implements Disposable {
+  readonly #options: KeyStoreOptions;
+  readonly #cache: LeaseCache<UsableKey>;
+  readonly #sweeper: NodeJS.Timeout;
+
+  constructor(options: KeyStoreOptions) {
+    this.#options = options;
+    this.#cache = new LeaseCache({
+      leaseMilliseconds: options.leaseMilliseconds,
+      entriesMax: keysMax,
+      onRelease: (key) => key.release(),
+    });
+    this.#sweeper = setInterval(() => this.#cache.sweep(), sweepMilliseconds).unref();
+  }
+
+  /**
+   * A version (0: the current one) that its state, and its key's, permit to `operation`.
+   * @throws DomainError `failed-precondition` saying why it is refused
+   */
+  async require(name: string, version: number, operation: KeyOperation): Promise<UsableKey> {
+    const cacheKey = `${name}\n${version}`;
+    const key = await this.#cache.get(cacheKey, () => this.#load(name, version));
+    checkOperation(key.facts, operation);
+    return key;
+  }
+
+  /** An event said that something about this key changed. */
+  invalidate(name: string): void {
+    this.#cache.invalidate((key) => key.startsWith(`${name}\n`));
+  }
+
+  invalidateAll(): void {
+    this.#cache.invalidate();
+  }
+
+  async #load(name: string, version: number): Promise<UsableKey> {
+    const { hsm, keyringKeys, onTrouble, storage } = this.#options;
+    const answer = await storage.getKeyMaterial({ name, version });
+    const { facts, binding } = readFacts(answer.key, answer.version, name);
+    if (answer.material.length === 0) return new UsableKey(facts, { destroy() {} });
+    const envelope = await openEnvelope(answer.material, binding, (data) => hsm.bindingMac(data));
+    facts.subjectPublicKeyInfo = Buffer.from(envelope.publicKey);
+    const keyringKey = await keyringKeys.find(name.split("/")[0]!, envelope.keyringGeneration);
+    if (facts.protection === "hsm") {
+      const kind = algorithmRow(facts.algorithm).hsmKind;
+      return new UsableKey(facts, hsmMechanism(hsm, await hsm.unwrapKey(keyringKey, kind, envelope.wrapped), onTrouble));
+    }
+    using secret = await hsm.unwrapSecret(keyringKey, envelope.wrapped);
+    return new UsableKey(facts, softwareMechanism(facts.algorithm, secret));
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#sweeper);
+    this.#cache.invalidate();
+  }
+}
+
+function checkOperation(
+  facts: { name: string; version: number; algorithm: Algorithm; condition: KeyCondition },
+  operation: KeyOperation,
+): void {
+  if (!algorithmRow(facts.algorithm).operations.includes(operation)) {
+    throw new DomainError("failed-precondition", `${facts.name} is a key for ${facts.algorithm}, which cannot ${operation}`, {
+      hint: "claviger keys show tells what a key is for",
+    });
+  }
+  const refusal = whyRefused(operation, facts.condition);
+  if (refusal === undefined) return;
+  const pending = facts.condition.destroyAt !== undefined && facts.condition.keyState !== "destroyed";
+  throw new DomainError("failed-precondition", `${facts.name} ${refusal}`, {
+    hint: pending ? `until then it can be taken back: claviger keys restore ${facts.name}` : undefined,
+  });
+}
+
+function readFacts(key: Key | undefined, version: KeyVersion | undefined, name: string) {
+  if (key === undefined || version === undefined || key.name !== name) {
+    throw new DomainError("integrity", "storage answered with another key than was asked for");
+  }
+  if (!isKeyState(key.state) || !isKeyState(version.state)) {
+    throw new DomainError("integrity", "storage answered with a state that does not exist");
+  }
+  const algorithm = checkAlgorithm(key.algorithm);
+  const binding: MaterialBinding = {
+    name,
+    keyId: key.id,
+    version: version.version,
+    algorithm,
+    purpose: algorithmRow(algorithm).purpose,
+    protection: checkProtection(key.protection),
+    exportable: key.exportable,
+  };
+  const facts = {
+    name,
+    id: key.id,
+    idBytes: uuidBytes(key.id),
+    version: version.version,
+    algorithm,
+    protection: binding.protection,
+    condition: {
+      keyState: key.state,
+      versionState: version.state,
+      destroyAt: key.destroyAt === undefined ? undefined : timestampDate(key.destroyAt),
+    },
+    subjectPublicKeyInfo: Buffer.alloc(0),
+  };
+  return { facts, binding };
+}

@@ -1,0 +1,80 @@
+import { randomUUID } from "node:crypto";
+import type { Client } from "@claviger/client";
+import { DomainError, type ErrorKind, isDomainError } from "@claviger/domain-error";
+import { LeaseCache } from "@claviger/lease";
+import type { Keyring } from "@claviger/proto/storage/v1/key_pb.ts";
+import type { KeyMaterialService, WrappedGeneration } from "@claviger/proto/storage/v1/key_material_pb.ts";
+import type { Hsm, KeyringKeyId } from "./hsm/port.ts";
+
+export interface OriginalCall {
+  caller: string;
+  requestId: string;
+  requestHash: Uint8Array;
+}
+
+/** After these, storage has surely not kept the new generation. */
+const certainRefusals: ReadonlySet<ErrorKind> = new Set([
+  "invalid-argument",
+  "already-exists",
+  "not-found",
+  "denied",
+  "unauthenticated",
+  "failed-precondition",
+]);
+
+/** Keyrings' key-encryption keys: token objects, in generations that storage lists. */
+export class KeyringKeys {
+  readonly #hsm: Hsm;
+  readonly #storage: Client<typeof KeyMaterialService>;
+  readonly #generations: LeaseCache<WrappedGeneration[]>;
+
+  constructor(options: { hsm: Hsm; storage: Client<typeof KeyMaterialService>; leaseMilliseconds: number }) {
+    this.#hsm = options.hsm;
+    this.#storage = options.storage;
+    this.#generations = new LeaseCache({ leaseMilliseconds: options.leaseMilliseconds, entriesMax: 1000 });
+  }
+
+  /** The first generation is made in the token, wrapped for recovery, and only then registered. */
+  async create(name: string, original: OriginalCall): Promise<Keyring> {
+    const tokenObjectId = randomUUID();
+    const { recoveryWrap } = await this.#hsm.generateKeyringKey(tokenObjectId);
+    try {
+      const answer = await this.#storage.createKeyring({
+        original,
+        name,
+        generation: 1,
+        tokenObjectId,
+        recoveryWrap,
+      });
+      if (!answer.created) await this.#hsm.destroyKeyringKey(tokenObjectId);
+      this.#generations.invalidate();
+      return answer.keyring!;
+    } catch (error) {
+      // Where storage may have kept it after all, an unused token object is better than a lost one.
+      if (isDomainError(error) && certainRefusals.has(error.kind)) {
+        await this.#hsm.destroyKeyringKey(tokenObjectId);
+      }
+      throw error;
+    }
+  }
+
+  async current(keyring: string): Promise<{ id: KeyringKeyId; generation: number }> {
+    const newest = (await this.#list(keyring)).at(-1)!;
+    return { id: newest.tokenObjectId, generation: newest.generation };
+  }
+
+  async find(keyring: string, generation: number): Promise<KeyringKeyId> {
+    const found = (await this.#list(keyring)).find((candidate) => candidate.generation === generation);
+    if (found === undefined) {
+      throw new DomainError("integrity", `keyring ${keyring} has no generation ${generation}`);
+    }
+    return found.tokenObjectId;
+  }
+
+  async #list(keyring: string): Promise<WrappedGeneration[]> {
+    return this.#generations.get(keyring, async () => {
+      const { generations } = await this.#storage.listKeyringGenerations({ keyring });
+      return generations;
+    });
+  }
+}

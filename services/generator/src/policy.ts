@@ -1,0 +1,40 @@
+import type { Permission } from "@claviger/access";
+import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
+import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
+import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
+import type { Policy } from "@claviger/rpc";
+
+function onName(permission: Permission) {
+  return { callers: "anyone", permission, resource: (request: { name: string }) => request.name } as const;
+}
+
+export const keyringPolicy: Policy<typeof KeyringService> = {
+  createKeyring: onName("keyrings.create"),
+};
+
+export const keyGenerationPolicy: Policy<typeof KeyGenerationService> = {
+  createKey: onName("keys.create"),
+  createKeyVersion: onName("keys.rotate"),
+  getPublicKey: onName("keys.public"),
+};
+
+export const cryptographyPolicy: Policy<typeof CryptographyService> = {
+  encrypt: onName("keys.encrypt"),
+  decrypt: onName("keys.decrypt"),
+  sign: onName("keys.sign"),
+  verify: onName("keys.verify"),
+  generateRandom: { callers: "anyone", permission: "random.generate" },
+  encryptBatch: onName("keys.encrypt"),
+  decryptBatch: onName("keys.decrypt"),
+  signBatch: onName("keys.sign"),
+  verifyBatch: onName("keys.verify"),
+};
+
+export const checkpointPolicy: Policy<typeof CheckpointService> = {
+  signCheckpoint: {
+    callers: ["audit"],
+    resource: () => "system/audit-checkpoint",
+    // To record it would make the log grow because it had grown.
+    auditExempt: () => "a checkpoint is its own record",
+  },
+};

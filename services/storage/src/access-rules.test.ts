@@ -1,0 +1,55 @@
+import { parseIdentity } from "@claviger/identity";
+import { expect, test } from "vitest";
+import { covers, decideForCaller, decideForService } from "./access-rules.ts";
+import { roles } from "./roles.ts";
+
+const alice = parseIdentity("spiffe://claviger.local/user/alice");
+const service = (name: string) => parseIdentity(`spiffe://claviger.local/claviger/${name}`);
+const bind = (role: string, resource: string) => [{ id: "b", role, identity: alice.uri, resource }];
+const never = () => false;
+
+test("a binding on a keyring covers its keys and not a keyring whose name begins alike", () => {
+  expect(covers("pay", "pay/card")).toBe(true);
+  expect(covers("pay", "payments/card")).toBe(false);
+  expect(covers("pay/card", "pay")).toBe(false);
+  expect(covers("pay/card", "pay/card-2")).toBe(false);
+  expect(covers("*", "anything/at-all")).toBe(true);
+});
+
+test("an administrator looks at system keys and cannot use, destroy or rotate them", () => {
+  for (const permission of ["keys.sign", "keys.encrypt", "keys.destroy", "keys.rotate", "keys.create"]) {
+    expect(decideForCaller(alice, permission, "system/ca-root", bind("administrator", "*")).allowed).toBe(false);
+  }
+  expect(decideForCaller(alice, "keys.get", "system/ca-root", bind("administrator", "*")).allowed).toBe(true);
+});
+
+test("an auditor reads and uses nothing, a user uses and changes nothing", () => {
+  const using = ["keys.encrypt", "keys.decrypt", "keys.sign", "random.generate"];
+  for (const permission of using) {
+    expect(decideForCaller(alice, permission, "r/k", bind("auditor", "*")).allowed).toBe(false);
+    expect(decideForCaller(alice, permission, "r/k", bind("user", "r")).allowed).toBe(true);
+  }
+  for (const permission of ["keys.create", "keys.rotate", "keys.destroy", "access.grant", "audit.read"]) {
+    expect(decideForCaller(alice, permission, "r/k", bind("user", "*")).allowed).toBe(false);
+  }
+  expect(roles.auditor.permissions.some((permission) => /create|grant|destroy|sign|crypt/.test(permission))).toBe(false);
+});
+
+test("a role that does not exist permits nothing", () => {
+  for (const role of ["superuser", "toString", "__proto__", "constructor"]) {
+    expect(decideForCaller(alice, "keys.get", "r/k", bind(role, "*")).allowed).toBe(false);
+  }
+});
+
+test("services act under grants for named keys alone", () => {
+  expect(decideForService(service("distribution"), "keys.sign", "system/ca-issuing", never).allowed).toBe(true);
+  expect(decideForService(service("distribution"), "keys.sign", "system/audit-checkpoint", never).allowed).toBe(false);
+  expect(decideForService(service("distribution"), "keys.sign", "payments/ca-1", never).allowed).toBe(false);
+  expect(decideForService(service("storage"), "keys.decrypt", "payments/card", never).allowed).toBe(false);
+  expect(decideForService(service("audit"), "keys.sign", "system/audit-checkpoint", never).allowed).toBe(false);
+});
+
+test("rotation rotates only what is due", () => {
+  expect(decideForService(service("rotation"), "keys.rotate", "r/k", never).allowed).toBe(false);
+  expect(decideForService(service("rotation"), "keys.rotate", "r/k", () => true).allowed).toBe(true);
+});

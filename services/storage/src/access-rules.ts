@@ -1,0 +1,105 @@
+import type { Permission } from "@claviger/access";
+import type { Identity } from "@claviger/identity";
+import { shortName } from "@claviger/identity";
+import { systemKeyring } from "./names.ts";
+import { type BuiltInRole, isRole, roles } from "./roles.ts";
+
+export interface Binding {
+  id: string;
+  role: string;
+  identity: string;
+  resource: string;
+}
+
+export interface AccessDecision {
+  allowed: boolean;
+  /** A sentence that names the deciding row. */
+  reason: string;
+  binding?: Binding;
+}
+
+/** A Claviger service may do this, on these keys, and nothing else (invariant 11). */
+interface ServiceGrant {
+  readonly service: string;
+  readonly permissions: readonly Permission[];
+  readonly resources: RegExp;
+  readonly condition?: "rotation-is-due";
+}
+
+const serviceGrants: readonly ServiceGrant[] = [
+  { service: "generator", permissions: ["keyrings.create"], resources: /^system$/ },
+  {
+    service: "distribution",
+    permissions: ["keys.create", "keys.sign", "keys.public", "keys.get", "keys.hold"],
+    resources: /^system\/ca-[a-z0-9-]+$/,
+  },
+  {
+    service: "audit",
+    permissions: ["keys.create", "keys.public", "keys.get", "keys.hold"],
+    resources: /^system\/audit-checkpoint$/,
+  },
+  { service: "rotation", permissions: ["keys.get"], resources: /^/ },
+  { service: "rotation", permissions: ["keys.rotate"], resources: /^/, condition: "rotation-is-due" },
+];
+
+/** What administrators, too, may do with Claviger's own keys: look at them. */
+const systemKeyringPermissions: ReadonlySet<string> = new Set(["keyrings.get", "keys.get", "keys.public"]);
+
+/** Decided by having the permission on anything at all, since they act on no key. */
+const anywherePermissions: ReadonlySet<string> = new Set(["random.generate"]);
+
+export function decideForService(
+  identity: Identity,
+  permission: string,
+  resource: string,
+  rotationIsDue: () => boolean,
+): AccessDecision {
+  const grant = serviceGrants.find(
+    (candidate) =>
+      candidate.service === identity.name &&
+      (candidate.permissions as readonly string[]).includes(permission) &&
+      candidate.resources.test(resource),
+  );
+  if (grant === undefined) {
+    return { allowed: false, reason: `${shortName(identity)} has no grant for ${permission} on ${resource}` };
+  }
+  if (grant.condition === "rotation-is-due" && !rotationIsDue()) {
+    return { allowed: false, reason: `${shortName(identity)} rotates keys only when their period has ended` };
+  }
+  return { allowed: true, reason: `built-in grant of ${shortName(identity)}` };
+}
+
+/** The first binding that permits, of an identity's bindings. */
+export function decideForCaller(
+  identity: Identity,
+  permission: string,
+  resource: string,
+  bindings: readonly Binding[],
+): AccessDecision {
+  const who = shortName(identity);
+  const [keyring] = resource.split("/");
+  if (keyring === systemKeyring && !systemKeyringPermissions.has(permission)) {
+    return { allowed: false, reason: `the keys of keyring ${systemKeyring} are for Claviger's own services` };
+  }
+  const binding = bindings.find((candidate) => permits(candidate, permission, resource));
+  if (binding !== undefined) {
+    return {
+      allowed: true,
+      reason: `role ${binding.role} on ${binding.resource} permits ${permission} to ${who}`,
+      binding,
+    };
+  }
+  return { allowed: false, reason: `no role permits ${permission} on ${resource} to ${who}` };
+}
+
+function permits(binding: Binding, permission: string, resource: string): boolean {
+  if (!isRole(binding.role)) return false;
+  const role: BuiltInRole = roles[binding.role];
+  if (!(role.permissions as readonly string[]).includes(permission)) return false;
+  return anywherePermissions.has(permission) || covers(binding.resource, resource);
+}
+
+/** `*` covers everything, a keyring its keys, a key itself. */
+export function covers(bound: string, resource: string): boolean {
+  return bound === "*" || bound === resource || (!bound.includes("/") && resource.startsWith(`${bound}/`));
+}

@@ -1,0 +1,61 @@
+import { type AccessQuestion, isPermission, permissions } from "@claviger/access";
+import { DomainError } from "@claviger/domain-error";
+import { type Identity, parseIdentity } from "@claviger/identity";
+import { type AccessDecision, decideForCaller, decideForService } from "./access-rules.ts";
+import { parseKeyName } from "./names.ts";
+import type { Registry } from "./registry.ts";
+import { bindingsOf } from "./store/bindings.ts";
+import { findKey } from "./store/keys.ts";
+import { findRevocation } from "./store/revocations.ts";
+
+/** May this caller do this? First whether it has been revoked, then grants or bindings. */
+export async function decideAccess(registry: Registry, question: AccessQuestion): Promise<AccessDecision> {
+  const identity = parseIdentity(question.identity);
+  const revocation = await findRevocation(registry.tx, registry.sealer, [
+    `identity:${identity.uri}`,
+    `serial:${question.certificateSerial}`,
+  ]);
+  if (revocation !== undefined) {
+    const what = revocation.subject.startsWith("serial:") ? "this certificate" : "this identity";
+    return { allowed: false, reason: `${what} was revoked on ${revocation.revokedAt.toISOString()}` };
+  }
+  if (question.permission === "") return { allowed: true, reason: "not revoked" };
+  return decidePermission(registry, identity, question.permission, question.resource);
+}
+
+/** The decision by roles and grants alone, without a certificate: also what `access explain` shows. */
+export async function decidePermission(
+  registry: Registry,
+  identity: Identity,
+  permission: string,
+  resource: string,
+): Promise<AccessDecision> {
+  if (!isPermission(permission)) {
+    throw new DomainError("invalid-argument", `"${permission.slice(0, 40)}" is not a permission`, {
+      hint: `permissions are ${permissions.join(", ")}`,
+    });
+  }
+  if (identity.kind === "claviger") {
+    const due = permission === "keys.rotate" && (await rotationIsDue(registry, resource));
+    return decideForService(identity, permission, resource, () => due);
+  }
+  const bindings = await bindingsOf(registry.tx, registry.sealer, identity.uri);
+  return decideForCaller(identity, permission, resource, bindings);
+}
+
+async function rotationIsDue(registry: Registry, resource: string): Promise<boolean> {
+  const key = await findKey(registry.tx, registry.sealer, parseKeyName(resource));
+  if (key === undefined || key.rotationPeriodSeconds === 0) return false;
+  return key.rotatedAt.getTime() + key.rotationPeriodSeconds * 1000 <= registry.now.getTime();
+}
+
+/** @throws DomainError `denied` */
+export async function requirePermission(
+  registry: Registry,
+  identity: Identity,
+  permission: string,
+  resource: string,
+): Promise<void> {
+  const decision = await decidePermission(registry, identity, permission, resource);
+  if (!decision.allowed) throw new DomainError("denied", decision.reason);
+}

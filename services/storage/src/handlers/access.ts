@@ -1,0 +1,159 @@
+import { randomUUID } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import type { Transaction } from "@claviger/database";
+import { DomainError } from "@claviger/domain-error";
+import { type Identity, parseIdentity } from "@claviger/identity";
+import {
+  type AccessService,
+  GrantRoleRequestSchema,
+  GrantRoleResponseSchema,
+  RevokeRoleRequestSchema,
+  RevokeRoleResponseSchema,
+} from "@claviger/proto/storage/v1/access_pb.ts";
+import { type Handlers, pageSize, pageToken, readPageToken } from "@claviger/rpc";
+import { decideAccess, decidePermission } from "../access.ts";
+import { checkResource } from "../names.ts";
+import { publish, type Registry } from "../registry.ts";
+import { isRole, roles } from "../roles.ts";
+import {
+  type BindingRow,
+  bindingsOf,
+  countOfRole,
+  deleteBinding,
+  insertBinding,
+  listBindings,
+} from "../store/bindings.ts";
+import { hashRequest, once } from "../store/requests.ts";
+import { deleteRevocation, insertRevocation } from "../store/revocations.ts";
+import { bindingMessage } from "./messages.ts";
+
+export function accessHandlers(options: {
+  open: (tx: Transaction) => Registry;
+  trustDomain: string;
+}): Handlers<typeof AccessService, Transaction> {
+  const { open, trustDomain } = options;
+  return {
+    async listRoles() {
+      return {
+        roles: Object.entries(roles).map(([name, role]) => ({
+          name,
+          description: role.description,
+          permissions: [...role.permissions],
+        })),
+      };
+    },
+    async listBindings(request, { unit }) {
+      const { sealer } = open(unit);
+      const limit = pageSize(request.pageSize);
+      const rows = await listBindings(unit, sealer, {
+        identity: request.identity,
+        after: readPageToken(request.pageToken),
+        limit,
+      });
+      const last = rows.length < limit ? undefined : rows.at(-1);
+      return {
+        bindings: rows.map(bindingMessage),
+        nextPageToken: pageToken(last && `${last.identity} ${last.resource} ${last.role}`),
+      };
+    },
+    async grantRole(request, context) {
+      const registry = open(context.unit);
+      const wanted = checkBinding(request, trustDomain);
+      const caller = { caller: context.caller.uri, requestId: request.requestId };
+      const hashed = { ...caller, requestHash: hashRequest(GrantRoleRequestSchema, request) };
+      const { response } = await once(context.unit, hashed, GrantRoleResponseSchema, async () =>
+        create(GrantRoleResponseSchema, { binding: bindingMessage(await grant(registry, wanted, context.caller)) }),
+      );
+      context.note({ role: request.role });
+      return response;
+    },
+    async revokeRole(request, context) {
+      const registry = open(context.unit);
+      const wanted = checkBinding(request, trustDomain);
+      const caller = { caller: context.caller.uri, requestId: request.requestId };
+      const hashed = { ...caller, requestHash: hashRequest(RevokeRoleRequestSchema, request) };
+      const { response } = await once(context.unit, hashed, RevokeRoleResponseSchema, async () => {
+        await takeBack(registry, wanted);
+        return create(RevokeRoleResponseSchema, {});
+      });
+      context.note({ role: request.role });
+      return response;
+    },
+    async explainAccess(request, { unit }) {
+      const registry = open(unit);
+      const resource = checkResource(request.resource || "*");
+      const decision = await decidePermission(registry, parseIdentity(request.identity), request.permission, resource);
+      const { binding, ...rest } = decision;
+      if (binding === undefined) return rest;
+      const row = (await bindingsOf(unit, registry.sealer, request.identity)).find(({ id }) => id === binding.id);
+      return row === undefined ? rest : { ...rest, binding: bindingMessage(row) };
+    },
+    async decideAccess(request, { unit, note }) {
+      const { allowed, reason } = await decideAccess(open(unit), request);
+      note({ permission: request.permission, allowed });
+      return { allowed, reason };
+    },
+    async recordRevocation(request, { unit, note }) {
+      const registry = open(unit);
+      const subject =
+        request.identity === ""
+          ? `serial:${request.certificateSerial}`
+          : `identity:${parseIdentity(request.identity).uri}`;
+      if (request.revoked) {
+        await insertRevocation(unit, registry.sealer, {
+          subject,
+          reason: request.reason,
+          revokedAt: registry.now,
+        });
+      } else {
+        await deleteRevocation(unit, subject);
+      }
+      note({ serial: request.certificateSerial, reason: request.reason, revoked: request.revoked });
+      await publish(registry, "access.changed", "revocations");
+      return {};
+    },
+  };
+}
+
+type Wanted = Pick<BindingRow, "role" | "identity" | "resource">;
+
+function checkBinding(request: Wanted, trustDomain: string): Wanted {
+  if (!isRole(request.role)) {
+    throw new DomainError("invalid-argument", `"${request.role.slice(0, 40)}" is not a role`, {
+      hint: `roles are ${Object.keys(roles).join(", ")}`,
+    });
+  }
+  const identity = parseIdentity(request.identity);
+  if (identity.kind === "claviger" || identity.trustDomain !== trustDomain) {
+    throw new DomainError("invalid-argument", "roles are for workloads and users of this trust domain");
+  }
+  return { role: request.role, identity: identity.uri, resource: checkResource(request.resource) };
+}
+
+async function grant(registry: Registry, wanted: Wanted, by: Identity): Promise<BindingRow> {
+  const row = { ...wanted, id: randomUUID(), createdBy: by.uri, createdAt: registry.now };
+  if (!(await insertBinding(registry.tx, registry.sealer, row))) {
+    throw new DomainError("already-exists", `${wanted.identity} has ${wanted.role} on ${wanted.resource} already`);
+  }
+  await publish(registry, "access.changed", "bindings");
+  return row;
+}
+
+async function takeBack(registry: Registry, wanted: Wanted): Promise<void> {
+  const bindings = await bindingsOf(registry.tx, registry.sealer, wanted.identity);
+  const row = bindings.find(({ resource, role }) => role === wanted.role && resource === wanted.resource);
+  if (row === undefined) {
+    throw new DomainError("not-found", `${wanted.identity} has no ${wanted.role} on ${wanted.resource}`);
+  }
+  const last =
+    wanted.role === "administrator" &&
+    wanted.resource === "*" &&
+    (await countOfRole(registry.tx, "administrator", "*")) === 1;
+  if (last) {
+    throw new DomainError("failed-precondition", "this is the last administrator of the installation", {
+      hint: "grant administrator on * to somebody else first",
+    });
+  }
+  await deleteBinding(registry.tx, row.id);
+  await publish(registry, "access.changed", "bindings");
+}

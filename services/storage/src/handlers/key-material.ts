@@ -1,0 +1,99 @@
+import { create } from "@bufbuild/protobuf";
+import type { Transaction } from "@claviger/database";
+import { DomainError } from "@claviger/domain-error";
+import { parseIdentity } from "@claviger/identity";
+import {
+  AddKeyVersionResponseSchema,
+  CreateKeyResponseSchema,
+  CreateKeyringResponseSchema,
+  type KeyMaterialService,
+  type OriginalRequest,
+} from "@claviger/proto/storage/v1/key_material_pb.ts";
+import type { Handlers } from "@claviger/rpc";
+import { requirePermission } from "../access.ts";
+import { addVersion, createKey, createKeyring } from "../key-creation.ts";
+import { checkKeyringName } from "../names.ts";
+import { type Registry, requireKey } from "../registry.ts";
+import { listGenerations } from "../store/keyrings.ts";
+import { findVersion } from "../store/keys.ts";
+import { type IdempotentRequest, once } from "../store/requests.ts";
+import { keyMessage, keyringMessage, versionMessage } from "./messages.ts";
+
+export function keyMaterialHandlers(
+  open: (tx: Transaction) => Registry,
+): Handlers<typeof KeyMaterialService, Transaction> {
+  return {
+    async createKeyring(request, context) {
+      const registry = open(context.unit);
+      const original = await admitOriginal(registry, request.original, "keyrings.create", request.name);
+      const { repeated, response } = await once(context.unit, original, CreateKeyringResponseSchema, async () => {
+        const row = await createKeyring(registry, { ...request, createdBy: original.caller });
+        const generations = await listGenerations(context.unit, registry.sealer, row.name);
+        return create(CreateKeyringResponseSchema, { keyring: keyringMessage(row, generations), created: true });
+      });
+      return { ...response, created: !repeated };
+    },
+    async listKeyringGenerations(request, { unit }) {
+      const { sealer } = open(unit);
+      const rows = await listGenerations(unit, sealer, checkKeyringName(request.keyring));
+      if (rows.length === 0) {
+        throw new DomainError("not-found", `there is no keyring ${request.keyring}`, {
+          hint: `make it first: claviger keyrings create ${request.keyring}`,
+        });
+      }
+      return { generations: rows };
+    },
+    async createKey(request, context) {
+      const registry = open(context.unit);
+      const original = await admitOriginal(registry, request.original, "keys.create", request.name);
+      const { response } = await once(context.unit, original, CreateKeyResponseSchema, async () => {
+        const row = await createKey(registry, {
+          ...request,
+          rotationPeriodSeconds: Number(request.rotationPeriodSeconds),
+          owner: original.caller,
+        });
+        return create(CreateKeyResponseSchema, { key: keyMessage(row) });
+      });
+      context.note({ keyId: response.key?.id ?? "", algorithm: request.algorithm, protection: request.protection });
+      return response;
+    },
+    async addKeyVersion(request, context) {
+      const registry = open(context.unit);
+      const original = await admitOriginal(registry, request.original, "keys.rotate", request.name);
+      const { response } = await once(context.unit, original, AddKeyVersionResponseSchema, async () => {
+        const key = await requireKey(registry, request.name, "lock");
+        return create(AddKeyVersionResponseSchema, { key: keyMessage(await addVersion(registry, key, request)) });
+      });
+      context.note({ version: request.version });
+      return response;
+    },
+    async getKeyMaterial(request, context) {
+      return readMaterial(open(context.unit), request.name, request.version);
+    },
+  };
+}
+
+async function readMaterial(registry: Registry, name: string, version: number) {
+  const key = await requireKey(registry, name);
+  const row = await findVersion(registry.tx, registry.sealer, key.id, version || key.currentVersion);
+  if (row === undefined) throw new DomainError("not-found", `${name} has no version ${version}`);
+  return {
+    key: keyMessage(key),
+    version: versionMessage(row, key),
+    material: row.material ?? new Uint8Array(),
+  };
+}
+
+/** The generator says whose request it carries out; that caller's own rights decide here once more. */
+async function admitOriginal(
+  registry: Registry,
+  original: OriginalRequest | undefined,
+  permission: string,
+  resource: string,
+): Promise<IdempotentRequest> {
+  if (original === undefined) {
+    throw new DomainError("invalid-argument", "the request does not say for whom it is made");
+  }
+  await requirePermission(registry, parseIdentity(original.caller), permission, resource);
+  return original;
+}

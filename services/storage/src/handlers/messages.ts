@@ -1,0 +1,78 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { type Binding, BindingSchema } from "@claviger/proto/storage/v1/access_pb.ts";
+import {
+  type Hold,
+  HoldSchema,
+  type Key,
+  KeySchema,
+  type Keyring,
+  KeyringSchema,
+  type KeyVersion,
+  KeyVersionSchema,
+} from "@claviger/proto/storage/v1/key_pb.ts";
+import { fullName } from "../registry.ts";
+import type { BindingRow } from "../store/bindings.ts";
+import type { HoldRow } from "../store/holds.ts";
+import type { GenerationRow, KeyringRow } from "../store/keyrings.ts";
+import type { KeyRow, VersionRow } from "../store/keys.ts";
+
+export function keyringMessage(row: KeyringRow, generations: readonly GenerationRow[]): Keyring {
+  return create(KeyringSchema, {
+    name: row.name,
+    createdAt: timestampFromDate(row.createdAt),
+    createdBy: row.createdBy,
+    generations: generations.map((generation) => ({
+      generation: generation.generation,
+      createdAt: timestampFromDate(generation.createdAt),
+    })),
+  });
+}
+
+export function keyMessage(row: KeyRow, holds: readonly HoldRow[] = []): Key {
+  return create(KeySchema, {
+    name: fullName(row),
+    id: row.id,
+    purpose: row.purpose,
+    algorithm: row.algorithm,
+    protection: row.protection,
+    exportable: row.exportable,
+    state: row.state,
+    currentVersion: row.currentVersion,
+    owner: row.owner,
+    createdAt: timestampFromDate(row.createdAt),
+    ...(row.destroyAt === null ? {} : { destroyAt: timestampFromDate(row.destroyAt) }),
+    destroyAfterDays: row.destroyAfterDays,
+    rotationPeriodSeconds: BigInt(row.rotationPeriodSeconds),
+    holds: holds.map(holdMessage),
+  });
+}
+
+export function holdMessage(row: HoldRow): Hold {
+  return create(HoldSchema, {
+    id: row.id,
+    holder: row.holder,
+    reason: row.reason,
+    placedAt: timestampFromDate(row.placedAt),
+  });
+}
+
+export function versionMessage(row: VersionRow, key: KeyRow): KeyVersion {
+  return create(KeyVersionSchema, {
+    version: row.version,
+    state: row.state,
+    createdAt: timestampFromDate(row.createdAt),
+    current: row.version === key.currentVersion,
+  });
+}
+
+export function bindingMessage(row: BindingRow): Binding {
+  return create(BindingSchema, {
+    id: row.id,
+    role: row.role,
+    identity: row.identity,
+    resource: row.resource,
+    createdBy: row.createdBy,
+    createdAt: timestampFromDate(row.createdAt),
+  });
+}

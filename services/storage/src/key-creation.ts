@@ -1,0 +1,148 @@
+import { randomUUID } from "node:crypto";
+import { DomainError } from "@claviger/domain-error";
+import { whyRefused } from "@claviger/lifecycle";
+import { requireAlive } from "./key-lifecycle.ts";
+import { checkKeyringName, parseKeyName } from "./names.ts";
+import { fullName, publish, type Registry } from "./registry.ts";
+import { findKeyring, insertGeneration, insertKeyring, type KeyringRow } from "./store/keyrings.ts";
+import { findVersion, insertKey, insertVersion, type KeyRow, updateKey, updateVersion } from "./store/keys.ts";
+
+export interface NewKey {
+  id: string;
+  name: string;
+  purpose: string;
+  algorithm: string;
+  protection: string;
+  exportable: boolean;
+  destroyAfterDays: number;
+  rotationPeriodSeconds: number;
+  material: Uint8Array;
+  owner: string;
+}
+
+const destroyAfterDaysDefault = 30;
+const rotationPeriodSecondsMin = 60;
+const rotationPeriodSecondsMax = 10 * 366 * 86_400;
+const materialBytesMax = 64 * 1024;
+
+export async function createKeyring(
+  registry: Registry,
+  request: { name: string; generation: number; tokenObjectId: string; recoveryWrap: Uint8Array; createdBy: string },
+): Promise<KeyringRow> {
+  const name = checkKeyringName(request.name);
+  if (await findKeyring(registry.tx, registry.sealer, name)) {
+    throw new DomainError("already-exists", `the keyring ${name} exists already`);
+  }
+  const row = { name, createdAt: registry.now, createdBy: request.createdBy };
+  await insertKeyring(registry.tx, registry.sealer, row);
+  await insertGeneration(registry.tx, registry.sealer, {
+    keyring: name,
+    generation: request.generation,
+    tokenObjectId: request.tokenObjectId,
+    recoveryWrap: Buffer.from(request.recoveryWrap),
+    createdAt: registry.now,
+  });
+  await publish(registry, "keyring.created", name);
+  return row;
+}
+
+export async function createKey(registry: Registry, request: NewKey): Promise<KeyRow> {
+  const { keyring, key: name } = parseKeyName(request.name);
+  if ((await findKeyring(registry.tx, registry.sealer, keyring)) === undefined) {
+    throw new DomainError("not-found", `there is no keyring ${keyring}`, {
+      hint: `make it first: claviger keyrings create ${keyring}`,
+    });
+  }
+  const row: KeyRow = {
+    id: request.id || randomUUID(),
+    keyring,
+    name,
+    purpose: request.purpose,
+    algorithm: request.algorithm,
+    protection: request.protection,
+    exportable: request.exportable,
+    state: "active",
+    currentVersion: 1,
+    owner: request.owner,
+    createdAt: registry.now,
+    rotatedAt: registry.now,
+    rotationPeriodSeconds: checkRotationPeriod(request.rotationPeriodSeconds),
+    destroyAfterDays: checkDestroyAfter(request.destroyAfterDays),
+    destroyAt: null,
+  };
+  if (!(await insertKey(registry.tx, registry.sealer, row))) {
+    throw new DomainError("already-exists", `the key ${request.name} exists already`, {
+      hint: `a new version of it: claviger keys rotate ${request.name}`,
+    });
+  }
+  await insertVersion(registry.tx, registry.sealer, {
+    keyId: row.id,
+    version: 1,
+    state: "active",
+    material: checkMaterial(request.material),
+    createdAt: registry.now,
+  });
+  await publish(registry, "key.created", fullName(row), {
+    keyId: row.id,
+    version: 1,
+    rotationPeriodSeconds: row.rotationPeriodSeconds,
+  });
+  return row;
+}
+
+/** The next version becomes current, the one before it is deactivated: it protects nothing new. */
+export async function addVersion(
+  registry: Registry,
+  key: KeyRow,
+  request: { id: string; version: number; material: Uint8Array },
+): Promise<KeyRow> {
+  requireAlive(key);
+  if (request.id !== key.id || request.version !== key.currentVersion + 1) {
+    throw new DomainError("aborted", `${fullName(key)} got version ${key.currentVersion} meanwhile`, {
+      hint: "look at `claviger keys versions`, and rotate again if you still want to",
+    });
+  }
+  const refusal = whyRefused("new-version", { keyState: key.state, versionState: "active", destroyAt: undefined });
+  if (refusal !== undefined) throw new DomainError("failed-precondition", `${fullName(key)} ${refusal}`);
+  const previous = await findVersion(registry.tx, registry.sealer, key.id, key.currentVersion);
+  if (previous?.state === "active" || previous?.state === "suspended") {
+    await updateVersion(registry.tx, registry.sealer, { ...previous, state: "deactivated" });
+  }
+  await insertVersion(registry.tx, registry.sealer, {
+    keyId: key.id,
+    version: request.version,
+    state: "active",
+    material: checkMaterial(request.material),
+    createdAt: registry.now,
+  });
+  const next = { ...key, currentVersion: request.version, rotatedAt: registry.now };
+  await updateKey(registry.tx, registry.sealer, next);
+  await publish(registry, "key.rotated", fullName(key), {
+    keyId: key.id,
+    version: request.version,
+    previousVersion: key.currentVersion,
+  });
+  return next;
+}
+
+export function checkRotationPeriod(seconds: number): number {
+  if (seconds !== 0 && (seconds < rotationPeriodSecondsMin || seconds > rotationPeriodSecondsMax)) {
+    throw new DomainError("invalid-argument", "a rotation period is at least a minute and at most ten years");
+  }
+  return seconds;
+}
+
+function checkDestroyAfter(days: number): number {
+  const chosen = days || destroyAfterDaysDefault;
+  if (chosen < 7 || chosen > 90) {
+    throw new DomainError("invalid-argument", "a destruction period is 7 to 90 days");
+  }
+  return chosen;
+}
+
+function checkMaterial(material: Uint8Array): Buffer {
+  if (material.length === 0 || material.length > materialBytesMax) {
+    throw new DomainError("invalid-argument", "the material envelope has an impossible size");
+  }
+  return Buffer.from(material);
+}

@@ -1,0 +1,35 @@
+import type { Transaction } from "@claviger/database";
+import { DomainError } from "@claviger/domain-error";
+import { type DomainEvent, insertEvent } from "@claviger/outbox";
+import type { RowSealer } from "@claviger/row-seal";
+import { parseKeyName } from "./names.ts";
+import { findKey, type KeyRow } from "./store/keys.ts";
+
+/** What every operation on the registry needs; one for each transaction. */
+export interface Registry {
+  tx: Transaction;
+  sealer: RowSealer;
+  now: Date;
+}
+
+export function fullName(key: KeyRow): string {
+  return `${key.keyring}/${key.name}`;
+}
+
+/** @throws DomainError `not-found` */
+export async function requireKey(registry: Registry, name: string, lock: "read" | "lock" = "read"): Promise<KeyRow> {
+  const key = await findKey(registry.tx, registry.sealer, parseKeyName(name), lock);
+  if (key === undefined) {
+    throw new DomainError("not-found", `there is no key ${name}`, { hint: "claviger keys list shows what there is" });
+  }
+  return key;
+}
+
+export async function publish(
+  registry: Registry,
+  type: string,
+  subject: string,
+  data: DomainEvent["data"] = {},
+): Promise<void> {
+  await insertEvent(registry.tx, "storage", { type, subject, time: registry.now, data });
+}

@@ -1,0 +1,38 @@
+import type { Transaction } from "@claviger/database";
+import type { RowSealer } from "@claviger/row-seal";
+
+export interface HoldRow {
+  id: string;
+  keyId: string;
+  holder: string;
+  reason: string;
+  placedAt: Date;
+}
+
+const columns = `id, key_id AS "keyId", holder, reason, placed_at AS "placedAt", seal`;
+
+export async function insertHold(tx: Transaction, sealer: RowSealer, row: HoldRow): Promise<void> {
+  await tx.query("INSERT INTO holds (id, key_id, holder, reason, placed_at, seal) VALUES ($1, $2, $3, $4, $5, $6)", [
+    row.id,
+    row.keyId,
+    row.holder,
+    row.reason,
+    row.placedAt,
+    sealer.seal("holds", { ...row }),
+  ]);
+}
+
+export async function listHolds(tx: Transaction, sealer: RowSealer, keyId: string): Promise<HoldRow[]> {
+  const rows = await tx.query<HoldRow & { seal: Buffer }>(
+    `SELECT ${columns} FROM holds WHERE key_id = $1 ORDER BY placed_at, id`,
+    [keyId],
+  );
+  return rows.map(({ seal, ...row }) => {
+    sealer.check("holds", `hold ${row.id}`, { ...row }, seal);
+    return row;
+  });
+}
+
+export async function deleteHold(tx: Transaction, id: string): Promise<void> {
+  await tx.query("DELETE FROM holds WHERE id = $1", [id]);
+}

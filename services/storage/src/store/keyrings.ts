@@ -1,0 +1,88 @@
+import type { Transaction } from "@claviger/database";
+import type { RowSealer } from "@claviger/row-seal";
+
+export interface KeyringRow {
+  name: string;
+  createdAt: Date;
+  createdBy: string;
+}
+
+export interface GenerationRow {
+  keyring: string;
+  generation: number;
+  tokenObjectId: string;
+  recoveryWrap: Buffer;
+  createdAt: Date;
+}
+
+type Sealed<Row> = Row & { seal: Buffer };
+
+const keyringColumns = `name, created_at AS "createdAt", created_by AS "createdBy", seal`;
+const generationColumns = `keyring, generation, token_object_id AS "tokenObjectId",
+  recovery_wrap AS "recoveryWrap", created_at AS "createdAt", seal`;
+
+export async function insertKeyring(tx: Transaction, sealer: RowSealer, row: KeyringRow): Promise<void> {
+  await tx.query("INSERT INTO keyrings (name, created_at, created_by, seal) VALUES ($1, $2, $3, $4)", [
+    row.name,
+    row.createdAt,
+    row.createdBy,
+    sealer.seal("keyrings", { ...row }),
+  ]);
+}
+
+export async function insertGeneration(tx: Transaction, sealer: RowSealer, row: GenerationRow): Promise<void> {
+  await tx.query(
+    `INSERT INTO keyring_generations (keyring, generation, token_object_id, recovery_wrap, created_at, seal)
+     VALUES ($1, $2, $3, $4, $5, $6)`,
+    [
+      row.keyring,
+      row.generation,
+      row.tokenObjectId,
+      row.recoveryWrap,
+      row.createdAt,
+      sealer.seal("keyring_generations", { ...row }),
+    ],
+  );
+}
+
+export async function findKeyring(
+  tx: Transaction,
+  sealer: RowSealer,
+  name: string,
+): Promise<KeyringRow | undefined> {
+  const [row] = await tx.query<Sealed<KeyringRow>>(`SELECT ${keyringColumns} FROM keyrings WHERE name = $1`, [name]);
+  return row === undefined ? undefined : openKeyring(sealer, row);
+}
+
+export async function listKeyrings(
+  tx: Transaction,
+  sealer: RowSealer,
+  after: string,
+  limit: number,
+): Promise<KeyringRow[]> {
+  const rows = await tx.query<Sealed<KeyringRow>>(
+    `SELECT ${keyringColumns} FROM keyrings WHERE name > $1 ORDER BY name LIMIT $2`,
+    [after, limit],
+  );
+  return rows.map((row) => openKeyring(sealer, row));
+}
+
+export async function listGenerations(
+  tx: Transaction,
+  sealer: RowSealer,
+  keyring: string,
+): Promise<GenerationRow[]> {
+  const rows = await tx.query<Sealed<GenerationRow>>(
+    `SELECT ${generationColumns} FROM keyring_generations WHERE keyring = $1 ORDER BY generation`,
+    [keyring],
+  );
+  return rows.map(({ seal, ...row }) => {
+    sealer.check("keyring_generations", `${row.keyring}, generation ${row.generation}`, { ...row }, seal);
+    return row;
+  });
+}
+
+function openKeyring(sealer: RowSealer, { seal, ...row }: Sealed<KeyringRow>): KeyringRow {
+  sealer.check("keyrings", row.name, { ...row }, seal);
+  return row;
+}

@@ -1,0 +1,185 @@
+import type { Transaction } from "@claviger/database";
+import { DomainError } from "@claviger/domain-error";
+import { isKeyState, type KeyState } from "@claviger/lifecycle";
+import type { RowSealer } from "@claviger/row-seal";
+import type { KeyName } from "../names.ts";
+
+export interface KeyRow {
+  id: string;
+  keyring: string;
+  name: string;
+  purpose: string;
+  algorithm: string;
+  protection: string;
+  exportable: boolean;
+  state: KeyState;
+  currentVersion: number;
+  owner: string;
+  createdAt: Date;
+  rotatedAt: Date;
+  rotationPeriodSeconds: number;
+  destroyAfterDays: number;
+  destroyAt: Date | null;
+}
+
+export interface VersionRow {
+  keyId: string;
+  version: number;
+  state: KeyState;
+  material: Buffer | null;
+  createdAt: Date;
+}
+
+type Sealed<Row> = Row & { seal: Buffer };
+
+const keyColumns = `id, keyring, name, purpose, algorithm, protection, exportable, state,
+  current_version AS "currentVersion", owner, created_at AS "createdAt", rotated_at AS "rotatedAt",
+  rotation_period_seconds AS "rotationPeriodSeconds", destroy_after_days AS "destroyAfterDays",
+  destroy_at AS "destroyAt", seal`;
+const versionColumns = `key_id AS "keyId", version, state, material, created_at AS "createdAt", seal`;
+
+function openKey(sealer: RowSealer, { seal, ...row }: Sealed<KeyRow>): KeyRow {
+  sealer.check("keys", `${row.keyring}/${row.name}`, { ...row }, seal);
+  assertState(row.state);
+  return row;
+}
+
+function openVersion(sealer: RowSealer, { seal, ...row }: Sealed<VersionRow>): VersionRow {
+  sealer.check("key_versions", `version ${row.version} of key ${row.keyId}`, { ...row }, seal);
+  assertState(row.state);
+  return row;
+}
+
+function assertState(state: string): void {
+  if (!isKeyState(state)) throw new DomainError("integrity", `a row has the unknown state ${state}`);
+}
+
+export async function insertKey(tx: Transaction, sealer: RowSealer, row: KeyRow): Promise<boolean> {
+  const inserted = await tx.query(
+    `INSERT INTO keys (id, keyring, name, purpose, algorithm, protection, exportable, state, current_version,
+       owner, created_at, rotated_at, rotation_period_seconds, destroy_after_days, destroy_at, seal)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+     ON CONFLICT (keyring, name) DO NOTHING RETURNING 1`,
+    [
+      row.id,
+      row.keyring,
+      row.name,
+      row.purpose,
+      row.algorithm,
+      row.protection,
+      row.exportable,
+      row.state,
+      row.currentVersion,
+      row.owner,
+      row.createdAt,
+      row.rotatedAt,
+      row.rotationPeriodSeconds,
+      row.destroyAfterDays,
+      row.destroyAt,
+      sealer.seal("keys", { ...row }),
+    ],
+  );
+  return inserted.length === 1;
+}
+
+/** Writes what may change of a key, and its new seal. */
+export async function updateKey(tx: Transaction, sealer: RowSealer, row: KeyRow): Promise<void> {
+  await tx.query(
+    `UPDATE keys SET state = $2, current_version = $3, rotated_at = $4, rotation_period_seconds = $5,
+       destroy_at = $6, seal = $7 WHERE id = $1`,
+    [
+      row.id,
+      row.state,
+      row.currentVersion,
+      row.rotatedAt,
+      row.rotationPeriodSeconds,
+      row.destroyAt,
+      sealer.seal("keys", { ...row }),
+    ],
+  );
+}
+
+export async function findKey(
+  tx: Transaction,
+  sealer: RowSealer,
+  name: KeyName,
+  lock: "read" | "lock" = "read",
+): Promise<KeyRow | undefined> {
+  const [row] = await tx.query<Sealed<KeyRow>>(
+    `SELECT ${keyColumns} FROM keys WHERE keyring = $1 AND name = $2 ${lock === "lock" ? "FOR UPDATE" : ""}`,
+    [name.keyring, name.key],
+  );
+  return row === undefined ? undefined : openKey(sealer, row);
+}
+
+export async function listKeys(
+  tx: Transaction,
+  sealer: RowSealer,
+  filter: { keyring: string; after: KeyName; limit: number },
+): Promise<KeyRow[]> {
+  const rows = await tx.query<Sealed<KeyRow>>(
+    `SELECT ${keyColumns} FROM keys WHERE ($1 = '' OR keyring = $1) AND (keyring, name) > ($2, $3)
+     ORDER BY keyring, name LIMIT $4`,
+    [filter.keyring, filter.after.keyring, filter.after.key, filter.limit],
+  );
+  return rows.map((row) => openKey(sealer, row));
+}
+
+/** Keys whose destruction period has ended, locked; another replica's are skipped. */
+export async function lockKeysToPurge(
+  tx: Transaction,
+  sealer: RowSealer,
+  now: Date,
+  limit: number,
+): Promise<KeyRow[]> {
+  const rows = await tx.query<Sealed<KeyRow>>(
+    `SELECT ${keyColumns} FROM keys WHERE destroy_at <= $1 AND state <> 'destroyed'
+     ORDER BY destroy_at LIMIT $2 FOR UPDATE SKIP LOCKED`,
+    [now, limit],
+  );
+  return rows.map((row) => openKey(sealer, row));
+}
+
+export async function insertVersion(tx: Transaction, sealer: RowSealer, row: VersionRow): Promise<void> {
+  await tx.query(
+    "INSERT INTO key_versions (key_id, version, state, material, created_at, seal) VALUES ($1, $2, $3, $4, $5, $6)",
+    [row.keyId, row.version, row.state, row.material, row.createdAt, sealer.seal("key_versions", { ...row })],
+  );
+}
+
+export async function updateVersion(tx: Transaction, sealer: RowSealer, row: VersionRow): Promise<void> {
+  await tx.query("UPDATE key_versions SET state = $3, material = $4, seal = $5 WHERE key_id = $1 AND version = $2", [
+    row.keyId,
+    row.version,
+    row.state,
+    row.material,
+    sealer.seal("key_versions", { ...row }),
+  ]);
+}
+
+export async function findVersion(
+  tx: Transaction,
+  sealer: RowSealer,
+  keyId: string,
+  version: number,
+): Promise<VersionRow | undefined> {
+  const [row] = await tx.query<Sealed<VersionRow>>(
+    `SELECT ${versionColumns} FROM key_versions WHERE key_id = $1 AND version = $2`,
+    [keyId, version],
+  );
+  return row === undefined ? undefined : openVersion(sealer, row);
+}
+
+export async function listVersions(
+  tx: Transaction,
+  sealer: RowSealer,
+  keyId: string,
+  after: number,
+  limit: number,
+): Promise<VersionRow[]> {
+  const rows = await tx.query<Sealed<VersionRow>>(
+    `SELECT ${versionColumns} FROM key_versions WHERE key_id = $1 AND version > $2 ORDER BY version LIMIT $3`,
+    [keyId, after, limit],
+  );
+  return rows.map((row) => openVersion(sealer, row));
+}

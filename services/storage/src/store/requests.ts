@@ -1,0 +1,67 @@
+import { createHash } from "node:crypto";
+import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import type { Transaction } from "@claviger/database";
+import { DomainError } from "@claviger/domain-error";
+
+export interface IdempotentRequest {
+  caller: string;
+  /** A UUID; empty where the caller asks for no such promise. */
+  requestId: string;
+  requestHash: Uint8Array;
+}
+
+const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** SHA-256 over the method and the request as it was sent. */
+export function hashRequest<S extends DescMessage>(schema: S, request: MessageShape<S>): Buffer {
+  return createHash("sha256").update(`${schema.typeName}\0`).update(toBinary(schema, request)).digest();
+}
+
+/**
+ * Runs `work` once for a request id, bound to the caller and the request's hash. A repeat gets the
+ * first one's answer; one that arrives while the first is under way waits for it on the unique index.
+ */
+export async function once<S extends DescMessage>(
+  tx: Transaction,
+  request: IdempotentRequest,
+  responseSchema: S,
+  work: () => Promise<MessageShape<S>>,
+): Promise<{ response: MessageShape<S>; repeated: boolean }> {
+  if (request.requestId === "") return { response: await work(), repeated: false };
+  if (!uuidPattern.test(request.requestId)) {
+    throw new DomainError("invalid-argument", "request_id is not a UUID");
+  }
+  const key = [request.caller, request.requestId];
+  const inserted = await tx.query(
+    "INSERT INTO requests (caller, request_id, request_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1",
+    [...key, Buffer.from(request.requestHash)],
+  );
+  if (inserted.length === 0) return { response: await earlierAnswer(tx, request, responseSchema), repeated: true };
+  const response = await work();
+  await tx.query("UPDATE requests SET response = $3 WHERE caller = $1 AND request_id = $2", [
+    ...key,
+    Buffer.from(toBinary(responseSchema, response)),
+  ]);
+  return { response, repeated: false };
+}
+
+async function earlierAnswer<S extends DescMessage>(
+  tx: Transaction,
+  request: IdempotentRequest,
+  responseSchema: S,
+): Promise<MessageShape<S>> {
+  const [row] = await tx.query<{ hash: Buffer; response: Buffer | null }>(
+    "SELECT request_hash AS hash, response FROM requests WHERE caller = $1 AND request_id = $2",
+    [request.caller, request.requestId],
+  );
+  if (row?.response == null || !row.hash.equals(request.requestHash)) {
+    throw new DomainError("invalid-argument", "this request_id was used for another request", {
+      hint: "use a new UUID for each request, and the same one only to repeat it unchanged",
+    });
+  }
+  return fromBinary(responseSchema, row.response);
+}
+
+export async function forgetOldRequests(tx: Transaction, before: Date): Promise<void> {
+  await tx.query("DELETE FROM requests WHERE created_at < $1", [before]);
+}

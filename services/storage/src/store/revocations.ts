@@ -1,0 +1,36 @@
+import type { Transaction } from "@claviger/database";
+import type { RowSealer } from "@claviger/row-seal";
+
+export interface RevocationRow {
+  /** `identity:spiffe://…` or `serial:…` */
+  subject: string;
+  reason: string;
+  revokedAt: Date;
+}
+
+export async function insertRevocation(tx: Transaction, sealer: RowSealer, row: RevocationRow): Promise<void> {
+  await tx.query(
+    "INSERT INTO revocations (subject, reason, revoked_at, seal) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+    [row.subject, row.reason, row.revokedAt, sealer.seal("revocations", { ...row })],
+  );
+}
+
+export async function deleteRevocation(tx: Transaction, subject: string): Promise<void> {
+  await tx.query("DELETE FROM revocations WHERE subject = $1", [subject]);
+}
+
+/** The first of `subjects` that is revoked. */
+export async function findRevocation(
+  tx: Transaction,
+  sealer: RowSealer,
+  subjects: readonly string[],
+): Promise<RevocationRow | undefined> {
+  const [found] = await tx.query<RevocationRow & { seal: Buffer }>(
+    `SELECT subject, reason, revoked_at AS "revokedAt", seal FROM revocations WHERE subject = ANY($1) LIMIT 1`,
+    [subjects],
+  );
+  if (found === undefined) return undefined;
+  const { seal, ...row } = found;
+  sealer.check("revocations", row.subject, { ...row }, seal);
+  return row;
+}
