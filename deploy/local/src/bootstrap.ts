@@ -21,3 +21,11 @@ export interface BootstrapOptions {
  * The directories exist and have their owners; it gives what it writes to them.
  */
 export type Bootstrap = (options: BootstrapOptions) => Promise<void>;
+
+/** What bootstrap does once the services run: enrols the first administrator, writes down public trust. */
+export type CompleteBootstrap = (
+  options: Pick<BootstrapOptions, "layout" | "trustDomain" | "onNotice"> & {
+    addresses: Readonly<Record<string, string>>;
+    trustBundle: string;
+  },
+) => Promise<void>;

@@ -1,4 +1,4 @@
-export { type Account, type Accounts, ensureAccounts } from "./accounts.ts";
+export { type Accounts, ensureAccounts } from "./accounts.ts";
 export type { Bootstrap, BootstrapOptions } from "./bootstrap.ts";
 export { type Layout, layoutOf, stateDirectoryOf } from "./layout.ts";
 export { endLeftovers, findLeftovers } from "./leftovers.ts";

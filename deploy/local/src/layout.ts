@@ -82,7 +82,7 @@ export function layoutOf(stateDirectory: string, options: LayoutOptions = {}): L
         directory: tls,
         key: join(tls, "key.pem"),
         certificate: join(tls, "cert.pem"),
-        bundle: join(tls, "bundle.pem"),
+        bundle: join(tls, "ca.pem"),
       },
     },
     run: { directory: at("run"), supervisor: at("run", "supervisor.json") },

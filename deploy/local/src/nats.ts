@@ -114,7 +114,7 @@ max_pending: 67108864
 tls {
   cert_file: "tls/cert.pem"
   key_file: "tls/key.pem"
-  ca_file: "tls/bundle.pem"
+  ca_file: "tls/ca.pem"
   verify_and_map: true
   timeout: 5
   cipher_suites: ["TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"]

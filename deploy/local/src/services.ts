@@ -40,6 +40,7 @@ export function serviceEnvironment(service: ServiceName, options: ServiceOptions
     LANG: "C.UTF-8",
     TZ: "UTC",
     HOME: directory,
+    CLAVIGER_STOP_ON_STDIN_END: "1",
     CLAVIGER_TRUST_DOMAIN: trustDomain,
     CLAVIGER_DIRECTORY: directory,
     CLAVIGER_TRUST_DIRECTORY: layout.trust.directory,

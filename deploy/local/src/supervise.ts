@@ -3,7 +3,7 @@
 import { statSync } from "node:fs";
 import { createServer } from "node:net";
 import { parseArgs } from "node:util";
-import { initialise } from "@claviger/bootstrap";
+import { completeBootstrap, initialise } from "@claviger/bootstrap";
 import { DomainError, isDomainError } from "@claviger/domain-error";
 import { basePortFrom } from "./ports.ts";
 import { type Installation, type InstallationEvent, startInstallation } from "./supervisor.ts";
@@ -87,6 +87,7 @@ try {
     basePort: basePortFrom(process.env),
     trustDomain: process.env.CLAVIGER_TRUST_DOMAIN || undefined,
     bootstrap: initialise,
+    completeBootstrap,
     natsServer: process.env.CLAVIGER_NATS_SERVER || "nats-server",
     environment: JSON.parse(process.env.CLAVIGER_SERVICE_ENVIRONMENT || "{}"),
     onEvent,

@@ -1,6 +1,7 @@
 import { DomainError } from "@claviger/domain-error";
 import { type Accounts, ensureAccounts } from "./accounts.ts";
-import type { Bootstrap } from "./bootstrap.ts";
+import type { Bootstrap, CompleteBootstrap } from "./bootstrap.ts";
+import { type BusTrust, keepBusTrust, writeBusRoots } from "./bus-trust.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { decideSettings, type LocalSettings } from "./local-settings.ts";
@@ -31,6 +32,7 @@ export interface InstallationOptions {
   basePort?: number | undefined;
   trustDomain?: string | undefined;
   bootstrap: Bootstrap;
+  completeBootstrap: CompleteBootstrap;
   /** nats-server's path. */
   natsServer: string;
   environment?: ServiceOptions["environment"];
@@ -107,6 +109,7 @@ async function prepareParts(context: PartsContext) {
   let state: InstallationState = "starting";
   let stopping: Promise<void> | undefined;
   let all: readonly ManagedProcess[] = [];
+  let busTrust: BusTrust | undefined;
   const status = (): InstallationStatus => ({
     pid: process.pid,
     processStart: processStart(process.pid),
@@ -131,6 +134,7 @@ async function prepareParts(context: PartsContext) {
   };
   const startBus = async () => {
     await bootstrapWith(context);
+    await writeBusRoots(layout, accounts.nats);
     await started(nats.process);
     const connection = await nats.connectAsOperator();
     await provisionStreams(connection).finally(() => connection.close());
@@ -139,6 +143,15 @@ async function prepareParts(context: PartsContext) {
     onChange();
     await allOrFirstFailure([startDatabase(), startBus()]);
     await startServices(services, started);
+    busTrust = keepBusTrust({
+      layout,
+      account: accounts.nats,
+      trustDomain: settings.trustDomain,
+      distributionAddress: `127.0.0.1:${ports.distribution}`,
+      reload: nats.reloadCertificates,
+      onNotice: (message) => options.onEvent({ part: "nats", message }),
+    });
+    await completeWith(context, busTrust);
     if (stopping !== undefined) throw new DomainError("aborted", "the start was stopped");
     state = "ready";
     onChange();
@@ -147,6 +160,7 @@ async function prepareParts(context: PartsContext) {
     stopping ??= (async () => {
       state = "stopping";
       onChange();
+      await busTrust?.[Symbol.asyncDispose]();
       await stopInOrder(services, [nats.process, postgresql.process]);
     })();
     return stopping;
@@ -197,6 +211,24 @@ function bootstrapWith({ options, layout, accounts, settings }: PartsContext): P
     clone: options.clone,
     node: process.execPath,
     tokenEnvironment: tokenEnvironment(layout),
+    onNotice: (message) => options.onEvent({ part: undefined, message }),
+  });
+}
+
+/** What needs the services: everybody has renewed, the administrator is enrolled, trust is written down. */
+async function completeWith({ options, layout, settings }: PartsContext, busTrust: BusTrust): Promise<void> {
+  await busTrust.settled();
+  const ports = portsOf(settings.basePort);
+  const at = (port: number) => `127.0.0.1:${port}`;
+  await options.completeBootstrap({
+    layout,
+    trustDomain: settings.trustDomain,
+    addresses: {
+      ...Object.fromEntries(serviceNames.map((name) => [name, at(ports[name])])),
+      enrollment: at(ports.enrollment),
+      http: at(ports.publicHttp),
+    },
+    trustBundle: busTrust.identity.trustBundle,
     onNotice: (message) => options.onEvent({ part: undefined, message }),
   });
 }

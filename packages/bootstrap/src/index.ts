@@ -6,6 +6,7 @@ import { holdCeremony } from "./ceremony.ts";
 import { issueFirstCertificates } from "./certificates.ts";
 import { type BootstrapOptions, serviceNames } from "./options.ts";
 
+export { completeBootstrap } from "./complete.ts";
 export type { BootstrapLayout, BootstrapOptions } from "./options.ts";
 
 /**

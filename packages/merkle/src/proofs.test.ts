@@ -96,6 +96,15 @@ describe("verifyInclusion", () => {
     }
   });
 
+  it("refuses a proof that ends in a smaller tree than the size claims", () => {
+    expect(() => verifyInclusion({ ...inclusion(0, 4), size: 8 })).toThrow(integrity);
+    expect(() => verifyInclusion({ ...inclusion(0, 1), size: 2 })).toThrow(integrity);
+  });
+
+  it("refuses a proof that goes on past the tree that the size claims", () => {
+    expect(() => verifyInclusion({ ...inclusion(1, 2), index: 0, size: 1 })).toThrow(integrity);
+  });
+
   it("refuses what is no index, size, hash or bounded proof, as a failed proof", () => {
     const good = inclusion(3, 8);
     const bad: Partial<InclusionClaim>[] = [
@@ -179,6 +188,11 @@ describe("verifyConsistency", () => {
         expect(() => verifyConsistency({ ...consistency(first, second), proof })).toThrow(integrity);
       }
     }
+  });
+
+  it("refuses a proof that ends in a smaller tree than the second size claims", () => {
+    expect(() => verifyConsistency({ ...consistency(3, 4), second: 8 })).toThrow(integrity);
+    expect(() => verifyConsistency({ ...consistency(2, 4), second: 8 })).toThrow(integrity);
   });
 
   it("refuses what is no size, root or bounded proof, as a failed proof", () => {

@@ -12,6 +12,8 @@ export interface CallContext<Unit> {
   readonly signal: AbortSignal;
   /** The transaction, where the service has a database. */
   readonly unit: Unit;
+  /** The identity that this turned out to be about; kept beside the audit tree, since it may name a person. */
+  concerns(subject: string): void;
   /** Facts for the audit record. Never a secret. */
   note(details: Readonly<Record<string, string | number | boolean>>): void;
 }

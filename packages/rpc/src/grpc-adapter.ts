@@ -1,5 +1,5 @@
 import { DomainError } from "@claviger/domain-error";
-import { identityFromSubjectAltName } from "@claviger/identity";
+import { type Identity, identityFromSubjectAltName } from "@claviger/identity";
 import {
   create,
   type DescMethod,
@@ -59,13 +59,18 @@ export function register<S extends DescService, Unit>(
   };
 }
 
+export interface AdapterOptions<Unit> extends PipelineOptions<Unit> {
+  trustDomain: string;
+  callers: "certificate" | "anonymous";
+}
+
 type RawUnaryCall = ServerUnaryCall<Buffer, Uint8Array>;
 type RawStreamCall = ServerWritableStream<Buffer, Uint8Array>;
 
 /** The grpc-js form of a registration. Messages stay bytes until the pipeline has let the caller in. */
 export function toGrpc<Unit>(
   registration: Registration<Unit>,
-  options: PipelineOptions<Unit> & { trustDomain: string },
+  options: AdapterOptions<Unit>,
 ): { definition: ServiceDefinition; implementation: Record<string, UntypedHandleCall> } {
   const definition: Record<string, unknown> = {};
   const implementation: Record<string, UntypedHandleCall> = {};
@@ -97,10 +102,10 @@ function unaryHandler<Unit>(
   method: DescMethod,
   row: PolicyRow<unknown>,
   handler: AnyHandler,
-  options: PipelineOptions<Unit> & { trustDomain: string },
+  options: AdapterOptions<Unit>,
 ): handleUnaryCall<Buffer, Uint8Array> {
   return (call, callback) => {
-    passPipeline(options, incoming(call, method, options.trustDomain), row, handler)
+    passPipeline(options, incoming(call, method, options), row, handler)
       .then((answer) => callback(null, encode(method, answer)))
       .catch((error: unknown) => callback(toServiceError(asDomainError(error))));
   };
@@ -110,12 +115,12 @@ function streamHandler<Unit>(
   method: DescMethod,
   row: PolicyRow<unknown>,
   handler: AnyHandler,
-  options: PipelineOptions<Unit> & { trustDomain: string },
+  options: AdapterOptions<Unit>,
 ): handleServerStreamingCall<Buffer, Uint8Array> {
   return (call) => {
     const admitted = passPipeline(
       options,
-      incoming(call, method, options.trustDomain),
+      incoming(call, method, options),
       row,
       async (request, context) => ({ request, context: { ...context, unit: undefined } }),
     );
@@ -142,7 +147,11 @@ function encode(method: DescMethod, answer: unknown): Uint8Array {
   return toBinary(method.output, create(method.output, answer as MessageInitShape<typeof method.output>));
 }
 
-function incoming(call: RawUnaryCall | RawStreamCall, method: DescMethod, trustDomain: string): IncomingCall {
+function incoming(
+  call: RawUnaryCall | RawStreamCall,
+  method: DescMethod,
+  { callers, trustDomain }: { callers: "certificate" | "anonymous"; trustDomain: string },
+): IncomingCall {
   const abort = new AbortController();
   call.on("cancelled", () => abort.abort());
   return {
@@ -150,7 +159,10 @@ function incoming(call: RawUnaryCall | RawStreamCall, method: DescMethod, trustD
     requestBytes: call.request,
     traceId: traceIdFrom(call.metadata.get("traceparent")[0]?.toString()),
     signal: abort.signal,
-    authenticate: () => authenticate(call, trustDomain),
+    authenticate: () =>
+      callers === "anonymous"
+        ? { identity: anonymous(trustDomain), certificateSerial: "" }
+        : authenticate(call, trustDomain),
   };
 }
 
@@ -167,6 +179,11 @@ function authenticate(call: RawUnaryCall | RawStreamCall, trustDomain: string): 
     identity: identityFromSubjectAltName(certificate.subjectaltname, trustDomain),
     certificateSerial: certificate.serialNumber.toLowerCase(),
   };
+}
+
+/** On the enrolment listener alone. */
+function anonymous(trustDomain: string): Identity {
+  return { uri: "", trustDomain, kind: "workload", name: "" };
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

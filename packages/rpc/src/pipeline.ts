@@ -87,6 +87,9 @@ export async function passPipeline<Unit, Answer>(
       traceId: call.traceId,
       signal: call.signal,
       unit,
+      concerns: (subject) => {
+        attempt.subject = bounded(subject);
+      },
       note: (details) => Object.assign(attempt.details, details),
     });
     const work = (unit: Unit): Promise<Answer> => {

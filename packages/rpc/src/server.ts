@@ -11,8 +11,11 @@ export interface RpcServerOptions<Unit> extends PipelineOptions<Unit> {
   listen: string;
   credentials: ServerCredentials;
   registrations: readonly Registration<Unit>[];
-  /** Health and reflection, on every listener but the enrolment one. */
-  introspection: boolean;
+  /**
+   * `certificate` everywhere but on the enrolment listener, whose callers have none yet: there the
+   * token in the request decides. Health and reflection are absent there.
+   */
+  callers: "certificate" | "anonymous";
 }
 
 export interface RpcServer {
@@ -42,7 +45,7 @@ export async function startRpcServer<Unit>(options: RpcServerOptions<Unit>): Pro
     server.addService(definition, implementation);
     health.setStatus(registration.service.typeName, "SERVING");
   }
-  if (options.introspection) {
+  if (options.callers === "certificate") {
     health.addToServer(server);
     addReflection(
       server,

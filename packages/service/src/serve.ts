@@ -40,7 +40,7 @@ export async function serve<Unit>(options: ServeOptions<Unit>): Promise<RpcServe
     trustDomain: settings.trustDomain,
     listen: settings.listen,
     credentials: new MutualTlsServerCredentials(identity),
-    introspection: true,
+    callers: "certificate",
     now: () => new Date(),
     authorize: options.authorize,
     auditedWork: options.auditedWork,

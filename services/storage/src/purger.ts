@@ -7,7 +7,7 @@ import type { DatabaseAuditedWork } from "@claviger/outbox";
 import { purge } from "./key-lifecycle.ts";
 import { fullName, type Registry } from "./registry.ts";
 import { lockKeysToPurge } from "./store/keys.ts";
-import { forgetOldRequests } from "./store/requests.ts";
+import { forgetOldRequests } from "@claviger/idempotency";
 
 export interface PurgerOptions {
   work: DatabaseAuditedWork;

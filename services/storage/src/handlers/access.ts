@@ -23,7 +23,7 @@ import {
   insertBinding,
   listBindings,
 } from "../store/bindings.ts";
-import { hashRequest, once } from "../store/requests.ts";
+import { hashRequest, once } from "@claviger/idempotency";
 import { deleteRevocation, insertRevocation } from "../store/revocations.ts";
 import { bindingMessage } from "./messages.ts";
 

@@ -16,7 +16,7 @@ import { checkKeyringName } from "../names.ts";
 import { type Registry, requireKey } from "../registry.ts";
 import { listGenerations } from "../store/keyrings.ts";
 import { findVersion } from "../store/keys.ts";
-import { type IdempotentRequest, once } from "../store/requests.ts";
+import { type IdempotentRequest, once } from "@claviger/idempotency";
 import { keyMessage, keyringMessage, versionMessage } from "./messages.ts";
 
 export function keyMaterialHandlers(

@@ -25,7 +25,7 @@ import { fullName, publish, type Registry, requireKey } from "../registry.ts";
 import { deleteHold, insertHold, listHolds } from "../store/holds.ts";
 import { findKeyring, listGenerations, listKeyrings } from "../store/keyrings.ts";
 import { type KeyRow, listKeys, listVersions, updateKey } from "../store/keys.ts";
-import { hashRequest, once } from "../store/requests.ts";
+import { hashRequest, once } from "@claviger/idempotency";
 import { holdMessage, keyMessage, keyringMessage, versionMessage } from "./messages.ts";
 
 type OpenRegistry = (tx: Transaction) => Registry;

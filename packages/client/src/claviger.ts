@@ -1,0 +1,147 @@
+import type { DescService } from "@bufbuild/protobuf";
+import { DomainError } from "@claviger/domain-error";
+import { serviceIdentity, TlsIdentity } from "@claviger/identity";
+import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
+import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
+import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
+import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
+import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
+import { type GetStatusResponse, StatusService } from "@claviger/proto/status/v1/status_pb.ts";
+import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
+import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
+import { type Addresses, findConfigFile, readConfigFile, type ServiceName } from "./config-file.ts";
+import { type CallOptions, type Client, createServiceClient } from "./service-client.ts";
+import { Transport } from "./transport.ts";
+
+export interface ConfiguredOptions {
+  /** The path of a `claviger.json`; left out, it is looked for as `findConfigFile` says. */
+  config?: string | undefined;
+  /** Of each call that does not say its own; 15 seconds where left out. */
+  deadlineMilliseconds?: number;
+}
+
+export interface ExplicitOptions {
+  trustDomain: string;
+  addresses: Addresses;
+  /** Holds key.pem, cert.pem and bundle.pem. */
+  identityDirectory: string;
+  deadlineMilliseconds?: number;
+}
+
+export type ClavigerOptions = ConfiguredOptions | ExplicitOptions;
+
+/** Clients of everything that Claviger serves, each made at its first use. */
+export interface Claviger extends Disposable {
+  /** Who this process is; channels follow its renewals. */
+  readonly identity: TlsIdentity;
+  readonly trustDomain: string;
+  readonly addresses: Addresses;
+  readonly keys: Client<typeof KeyService>;
+  readonly access: Client<typeof AccessService>;
+  readonly keyrings: Client<typeof KeyringService>;
+  readonly keyGeneration: Client<typeof KeyGenerationService>;
+  readonly cryptography: Client<typeof CryptographyService>;
+  readonly identities: Client<typeof IdentityService>;
+  readonly certificates: Client<typeof CertificateService>;
+  readonly rotation: Client<typeof RotationService>;
+  readonly subscriptions: Client<typeof SubscriptionService>;
+  readonly audit: Client<typeof AuditService>;
+  status(service: ServiceName, options?: CallOptions): Promise<GetStatusResponse>;
+  close(): void;
+}
+
+/**
+ * Claviger, as one identity sees it. Reads the identity's files at once and connects at the first call.
+ * Close it, or declare it with `using`: open channels keep a process alive.
+ *
+ * @throws DomainError where the configuration or the identity's files are missing or malformed
+ */
+export function createClaviger(options: ClavigerOptions = {}): Claviger {
+  const { trustDomain, addresses, identityDirectory } =
+    "identityDirectory" in options ? options : readConfigFile(findConfigFile({ path: options.config }));
+  const identity = loadIdentity(identityDirectory);
+  const transports = new Map<string, Transport>();
+  const { deadlineMilliseconds } = options;
+  const defaults = deadlineMilliseconds === undefined ? {} : { deadlineMilliseconds };
+
+  const transportTo = (service: ServiceName): Transport => {
+    const address = addresses[service];
+    if (address === undefined) throw noAddress(service);
+    // By service too: behind one address each service must still show its own certificate.
+    const place = `${service} ${address}`;
+    const transport =
+      transports.get(place) ??
+      new Transport({ address, identity, serverIdentity: serviceIdentity(trustDomain, service).uri });
+    transports.set(place, transport);
+    return transport;
+  };
+  const clients = new Map<string, unknown>();
+  const clientOf = <S extends DescService>(service: S, at: ServiceName): Client<S> => {
+    const name = `${at} ${service.typeName}`;
+    const client = clients.get(name) ?? createServiceClient(service, transportTo(at), defaults);
+    clients.set(name, client);
+    return client as Client<S>;
+  };
+  const close = (): void => {
+    for (const transport of transports.values()) transport[Symbol.dispose]();
+    transports.clear();
+    clients.clear();
+  };
+  return {
+    identity,
+    trustDomain,
+    addresses,
+    get keys() {
+      return clientOf(KeyService, "storage");
+    },
+    get access() {
+      return clientOf(AccessService, "storage");
+    },
+    get keyrings() {
+      return clientOf(KeyringService, "generator");
+    },
+    get keyGeneration() {
+      return clientOf(KeyGenerationService, "generator");
+    },
+    get cryptography() {
+      return clientOf(CryptographyService, "generator");
+    },
+    get identities() {
+      return clientOf(IdentityService, "distribution");
+    },
+    get certificates() {
+      return clientOf(CertificateService, "distribution");
+    },
+    get rotation() {
+      return clientOf(RotationService, "rotation");
+    },
+    get subscriptions() {
+      return clientOf(SubscriptionService, "rotation");
+    },
+    get audit() {
+      return clientOf(AuditService, "audit");
+    },
+    status: async (service, callOptions) => clientOf(StatusService, service).getStatus({}, callOptions),
+    close,
+    [Symbol.dispose]: close,
+  };
+}
+
+function loadIdentity(directory: string): TlsIdentity {
+  try {
+    return TlsIdentity.load(directory);
+  } catch (cause) {
+    const what = cause instanceof DomainError ? cause.message : `the identity in ${directory} is damaged`;
+    throw new DomainError("failed-precondition", what, {
+      hint: "`npm start` enrols this machine's administrator; elsewhere: claviger identities join --token-file F --out DIR",
+      cause,
+    });
+  }
+}
+
+function noAddress(service: ServiceName): DomainError {
+  return new DomainError("failed-precondition", `claviger.json names no address of ${service}`, {
+    hint: 'add it under "addresses", or join again with --addresses-from a claviger.json that has all',
+  });
+}

@@ -1,0 +1,18 @@
+import type { Transaction } from "@claviger/database";
+import type { Authorities } from "./authorities.ts";
+import type { TokenContext } from "./enrollment.ts";
+import type { Registry } from "./registry.ts";
+import type { AccessClient } from "./revocation.ts";
+import type { RevocationLists } from "./revocation-lists.ts";
+
+/** What the handlers of this service share. */
+export interface DistributionContext {
+  open: (tx: Transaction) => Registry;
+  authorities: Authorities;
+  lists: RevocationLists;
+  storage: AccessClient;
+  trustDomain: string;
+  publicHttpAddress: string;
+  serviceHosts: readonly string[];
+  token: TokenContext;
+}

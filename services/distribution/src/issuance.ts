@@ -1,0 +1,84 @@
+import { createHash, randomBytes } from "node:crypto";
+import { DomainError } from "@claviger/domain-error";
+import {
+  buildCertificate,
+  describeName,
+  encodeName,
+  encodePem,
+  randomSerial,
+  serialToHex,
+} from "@claviger/x509";
+import type { Authority } from "./authorities.ts";
+import { type CertifiedNames, type ProfileName, profiles } from "./profiles.ts";
+import { publish, type Registry } from "./registry.ts";
+import { type CertificateRow, insertCertificate, keyWasUsed } from "./store/certificates.ts";
+
+export interface IssuanceRequest extends CertifiedNames {
+  profile: ProfileName;
+  subjectPublicKeyInfo: Uint8Array;
+  lifetimeSeconds: number;
+  requestedBy: string;
+  /** Whether the key must be one that no certificate has had. */
+  freshKey: boolean;
+}
+
+const backdateMilliseconds = 60_000;
+
+/** Signs a certificate in the HSM and registers it in the same transaction. */
+export async function issueCertificate(
+  registry: Registry,
+  issuer: Authority,
+  publicHttpAddress: string,
+  request: IssuanceRequest,
+): Promise<{ row: CertificateRow; chain: string }> {
+  const publicKeySha256 = createHash("sha256").update(request.subjectPublicKeyInfo).digest();
+  if (request.freshKey && (await keyWasUsed(registry.tx, publicKeySha256))) {
+    throw new DomainError("invalid-argument", "this key had a certificate before", {
+      hint: "make a new key for each renewal",
+    });
+  }
+  const serial = randomSerial(randomBytes);
+  const notBefore = new Date(registry.now.getTime() - backdateMilliseconds);
+  const notAfter = new Date(Math.floor(registry.now.getTime() / 1000 + request.lifetimeSeconds) * 1000);
+  const rsa = isRsa(request.subjectPublicKeyInfo);
+  const certificate = await buildCertificate({
+    serial,
+    issuer: issuer.subject,
+    subject: request.subject,
+    notBefore,
+    notAfter,
+    subjectPublicKeyInfo: request.subjectPublicKeyInfo,
+    authorityKeyId: issuer.keyId,
+    keyUsage: rsa ? ["digitalSignature", "keyEncipherment"] : ["digitalSignature"],
+    extendedKeyUsage: [...profiles[request.profile].extendedKeyUsage],
+    subjectAltNames: [...request.subjectAltNames],
+    crlDistributionPoints: [`http://${publicHttpAddress}/v1/crl/issuing.crl`],
+    caIssuers: [`http://${publicHttpAddress}/v1/ca/issuing.cer`],
+    signer: issuer.signer,
+  });
+  const row: CertificateRow = {
+    serial: serialToHex(serial),
+    authority: issuer.row.name,
+    authorityGeneration: issuer.row.generation,
+    subject: describeName(encodeName(request.subject)),
+    names: request.subjectAltNames.map((name) => Object.entries(name).map(([kind, value]) => `${kind}:${value}`)[0]!),
+    profile: request.profile,
+    identity: request.identity?.uri ?? null,
+    requestedBy: request.requestedBy,
+    publicKeySha256,
+    certificate: Buffer.from(certificate),
+    notBefore,
+    notAfter,
+    revokedAt: null,
+    revocationReason: null,
+  };
+  await insertCertificate(registry.tx, registry.sealer, row);
+  await publish(registry, "certificate.issued", row.serial, { profile: row.profile });
+  return { row, chain: `${encodePem("CERTIFICATE", certificate)}${issuer.pem}` };
+}
+
+/** Key encipherment is for RSA key transport alone (RFC 5280 section 4.2.1.3). */
+function isRsa(subjectPublicKeyInfo: Uint8Array): boolean {
+  const rsaEncryption = Buffer.from("06092a864886f70d010101", "hex");
+  return Buffer.from(subjectPublicKeyInfo).subarray(0, 32).includes(rsaEncryption);
+}

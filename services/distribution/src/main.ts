@@ -1,0 +1,136 @@
+import { once as onceEvent } from "node:events";
+import { createLeasedAccess } from "@claviger/access";
+import { createServiceClient, Transport } from "@claviger/client";
+import type { Transaction } from "@claviger/database";
+import { serviceIdentity } from "@claviger/identity";
+import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
+import { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
+import { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
+import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
+import { rowSealerFromFile } from "@claviger/row-seal";
+import { register, ServerOnlyTlsCredentials, startRpcServer } from "@claviger/rpc";
+import {
+  createLogger,
+  internalErrorLogger,
+  type Lifetime,
+  openDatabaseService,
+  runService,
+  serve,
+} from "@claviger/service";
+import { readCertificate } from "@claviger/x509";
+import { openAuthorities } from "./authorities.ts";
+import { readConfig } from "./config.ts";
+import type { DistributionContext } from "./context.ts";
+import { inviteFirstAdministrator } from "./enrollment.ts";
+import { certificateHandlers } from "./handlers/certificate.ts";
+import { enrollmentHandlers, identityHandlers } from "./handlers/identity.ts";
+import { certificatePolicy, enrollmentPolicy, identityPolicy } from "./policy.ts";
+import { createPublicHttp } from "./public-http.ts";
+import type { Registry } from "./registry.ts";
+import { RevocationLists } from "./revocation-lists.ts";
+
+const service = "distribution";
+const stopGraceMilliseconds = 3000;
+const retryMilliseconds = 500;
+
+const logger = createLogger(service);
+await runService(logger, start);
+
+async function start(lifetime: Lifetime): Promise<void> {
+  const settings = readConfig(process.env);
+  const { publicHttpAddress, serviceHosts, trustDomain } = settings;
+  const sealer = rowSealerFromFile(settings.sealKeyPath);
+  const open = (tx: Transaction): Registry => ({ tx, sealer, now: new Date() });
+  const parts = openDatabaseService({ service, settings, logger, lifetime, onGap: () => access.invalidate() });
+  const { bus, database, identity, probes, warn, work } = parts;
+  const inTransaction = <T>(action: (registry: Registry) => Promise<T>): Promise<T> =>
+    database.transaction((tx) => action(open(tx)));
+
+  const connect = (address: string, name: string): Transport =>
+    new Transport({ address, identity, serverIdentity: serviceIdentity(trustDomain, name).uri });
+  const storage = createServiceClient(AccessService, connect(settings.storageAddress, "storage"));
+  const access = createLeasedAccess({ storage, leaseMilliseconds: settings.leaseMilliseconds });
+  bus.subscribe("claviger.events.storage.access.>", () => access.invalidate());
+  const toGenerator = connect(settings.generatorAddress, "generator");
+  const generator = {
+    keys: createServiceClient(KeyGenerationService, toGenerator),
+    cryptography: createServiceClient(CryptographyService, toGenerator),
+  };
+
+  const authorities = await untilItWorks(warn, () =>
+    openAuthorities({ inTransaction, generator, trustDomain, publicHttpAddress }),
+  );
+  const { firstAdministratorHash } = settings;
+  if (firstAdministratorHash !== undefined) {
+    await inTransaction((registry) => inviteFirstAdministrator(registry, trustDomain, firstAdministratorHash));
+  }
+  const lists = new RevocationLists({ authorities, inTransaction });
+  const shared: DistributionContext = {
+    open,
+    authorities,
+    lists,
+    storage,
+    trustDomain,
+    publicHttpAddress,
+    serviceHosts,
+    token: {
+      trustDomain,
+      enrollmentAddress: settings.publicEnrollmentAddress,
+      httpAddress: publicHttpAddress,
+      rootSha256: readCertificate(authorities.root.row.certificate).fingerprintSha256.toLowerCase().replaceAll(":", ""),
+    },
+  };
+
+  const http = createPublicHttp({ authorities, lists, onTrouble: warn });
+  await listenHttp(http, settings.httpListen);
+  lifetime.onStop("public http", () => {
+    http.closeAllConnections();
+    http.close();
+  });
+  const enrollment = await startRpcServer<Transaction>({
+    service,
+    trustDomain,
+    listen: settings.enrollmentListen,
+    credentials: new ServerOnlyTlsCredentials(identity),
+    callers: "anonymous",
+    now: () => new Date(),
+    authorize: async () => ({ allowed: true, reason: "the enrolment token decides" }),
+    auditedWork: work,
+    onInternalError: internalErrorLogger(logger),
+    registrations: [register(EnrollmentService, enrollmentPolicy, enrollmentHandlers(shared))],
+  });
+  lifetime.onStop("enrolment", () => enrollment.stop(stopGraceMilliseconds));
+  await serve<Transaction>({
+    service,
+    settings,
+    identity,
+    logger,
+    lifetime,
+    authorize: access.decide,
+    auditedWork: work,
+    probes,
+    registrations: [
+      register(IdentityService, identityPolicy, identityHandlers(shared)),
+      register(CertificateService, certificatePolicy, certificateHandlers(shared)),
+    ],
+  });
+}
+
+/** Its CA needs the generator, which may still be starting. */
+async function untilItWorks<T>(warn: (what: string) => void, action: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await action();
+    } catch (error) {
+      warn(`the CA waits for the generator: ${(error as Error).message}`);
+      await new Promise((resolve) => setTimeout(resolve, retryMilliseconds));
+    }
+  }
+}
+
+async function listenHttp(server: ReturnType<typeof createPublicHttp>, listen: string): Promise<void> {
+  const separator = listen.lastIndexOf(":");
+  server.listen({ host: listen.slice(0, separator), port: Number(listen.slice(separator + 1)) });
+  await onceEvent(server, "listening");
+}

@@ -1,0 +1,19 @@
+import type { Transaction } from "@claviger/database";
+import { type DomainEvent, insertEvent } from "@claviger/outbox";
+import type { RowSealer } from "@claviger/row-seal";
+
+/** What every operation needs; one for each transaction. */
+export interface Registry {
+  tx: Transaction;
+  sealer: RowSealer;
+  now: Date;
+}
+
+export async function publish(
+  registry: Registry,
+  type: string,
+  subject: string,
+  data: DomainEvent["data"] = {},
+): Promise<void> {
+  await insertEvent(registry.tx, "distribution", { type, subject, time: registry.now, data });
+}

@@ -1,0 +1,161 @@
+import type { Transaction } from "@claviger/database";
+import type { RowSealer } from "@claviger/row-seal";
+import type { RevocationReason } from "@claviger/x509";
+
+export interface CertificateRow {
+  serial: string;
+  authority: string;
+  authorityGeneration: number;
+  subject: string;
+  names: string[];
+  profile: string;
+  identity: string | null;
+  requestedBy: string;
+  publicKeySha256: Buffer;
+  /** DER. */
+  certificate: Buffer;
+  notBefore: Date;
+  notAfter: Date;
+  revokedAt: Date | null;
+  revocationReason: RevocationReason | null;
+}
+
+type Sealed = CertificateRow & { seal: Buffer };
+
+const columns = `serial, authority, authority_generation AS "authorityGeneration", subject, names, profile, identity,
+  requested_by AS "requestedBy", public_key_sha256 AS "publicKeySha256", certificate,
+  not_before AS "notBefore", not_after AS "notAfter", revoked_at AS "revokedAt",
+  revocation_reason AS "revocationReason", seal`;
+
+/** Names are sealed as one JSON text, whatever the database makes of them. */
+function sealed(row: CertificateRow) {
+  return { ...row, names: JSON.stringify(row.names) };
+}
+
+function open(sealer: RowSealer, { seal, ...row }: Sealed): CertificateRow {
+  sealer.check("certificates", `certificate ${row.serial}`, sealed(row), seal);
+  return row;
+}
+
+export async function insertCertificate(tx: Transaction, sealer: RowSealer, row: CertificateRow): Promise<void> {
+  await tx.query(
+    `INSERT INTO certificates (serial, authority, authority_generation, subject, names, profile, identity,
+       requested_by, public_key_sha256, certificate, not_before, not_after, revoked_at, revocation_reason, seal)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+    [
+      row.serial,
+      row.authority,
+      row.authorityGeneration,
+      row.subject,
+      JSON.stringify(row.names),
+      row.profile,
+      row.identity,
+      row.requestedBy,
+      row.publicKeySha256,
+      row.certificate,
+      row.notBefore,
+      row.notAfter,
+      row.revokedAt,
+      row.revocationReason,
+      sealer.seal("certificates", sealed(row)),
+    ],
+  );
+}
+
+export async function findCertificate(
+  tx: Transaction,
+  sealer: RowSealer,
+  serial: string,
+  lock: "read" | "lock" = "read",
+): Promise<CertificateRow | undefined> {
+  const [row] = await tx.query<Sealed>(
+    `SELECT ${columns} FROM certificates WHERE serial = $1 ${lock === "lock" ? "FOR UPDATE" : ""}`,
+    [serial],
+  );
+  return row === undefined ? undefined : open(sealer, row);
+}
+
+export async function listCertificates(
+  tx: Transaction,
+  sealer: RowSealer,
+  after: string,
+  limit: number,
+): Promise<CertificateRow[]> {
+  const rows = await tx.query<Sealed>(`SELECT ${columns} FROM certificates WHERE serial > $1 ORDER BY serial LIMIT $2`, [
+    after,
+    limit,
+  ]);
+  return rows.map((row) => open(sealer, row));
+}
+
+/** The newest certificate of an identity. */
+export async function newestCertificate(
+  tx: Transaction,
+  sealer: RowSealer,
+  identity: string,
+): Promise<CertificateRow | undefined> {
+  const [row] = await tx.query<Sealed>(
+    `SELECT ${columns} FROM certificates WHERE identity = $1 ORDER BY not_after DESC LIMIT 1`,
+    [identity],
+  );
+  return row === undefined ? undefined : open(sealer, row);
+}
+
+export async function lockLiveCertificates(
+  tx: Transaction,
+  sealer: RowSealer,
+  identity: string,
+  now: Date,
+): Promise<CertificateRow[]> {
+  const rows = await tx.query<Sealed>(
+    `SELECT ${columns} FROM certificates
+     WHERE identity = $1 AND not_after > $2 AND revoked_at IS NULL ORDER BY serial FOR UPDATE`,
+    [identity, now],
+  );
+  return rows.map((row) => open(sealer, row));
+}
+
+export async function keyWasUsed(tx: Transaction, publicKeySha256: Buffer): Promise<boolean> {
+  const rows = await tx.query("SELECT 1 FROM certificates WHERE public_key_sha256 = $1 LIMIT 1", [publicKeySha256]);
+  return rows.length > 0;
+}
+
+export async function markRevoked(
+  tx: Transaction,
+  sealer: RowSealer,
+  row: CertificateRow,
+  revokedAt: Date,
+  reason: RevocationReason,
+): Promise<CertificateRow> {
+  const revoked = { ...row, revokedAt, revocationReason: reason };
+  await tx.query("UPDATE certificates SET revoked_at = $2, revocation_reason = $3, seal = $4 WHERE serial = $1", [
+    row.serial,
+    revokedAt,
+    reason,
+    sealer.seal("certificates", sealed(revoked)),
+  ]);
+  return revoked;
+}
+
+export async function listRevoked(
+  tx: Transaction,
+  sealer: RowSealer,
+  authority: string,
+  generation: number,
+): Promise<CertificateRow[]> {
+  const rows = await tx.query<Sealed>(
+    `SELECT ${columns} FROM certificates
+     WHERE authority = $1 AND authority_generation = $2 AND revoked_at IS NOT NULL ORDER BY serial`,
+    [authority, generation],
+  );
+  return rows.map((row) => open(sealer, row));
+}
+
+export async function countRevoked(tx: Transaction, authority: string, generation: number): Promise<number> {
+  const [row] = await tx.query<{ count: string }>(
+    `SELECT count(*) AS count FROM certificates
+     WHERE authority = $1 AND authority_generation = $2 AND revoked_at IS NOT NULL`,
+    [authority, generation],
+  );
+  return Number(row?.count ?? 0);
+}

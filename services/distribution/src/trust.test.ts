@@ -1,0 +1,37 @@
+import { expect, test } from "vitest";
+import { decideTrust } from "./trust.ts";
+
+const names = ["storage", "generator", "distribution", "rotation", "audit", "nats"];
+const row = (service: string, renewed = false, bundleSha256 = "new", bootstrapDropped = false) => ({
+  service,
+  bundleSha256,
+  renewed,
+  bootstrapDropped,
+  seenAt: new Date(0),
+});
+
+test("nobody renews before everybody trusts the bundle", () => {
+  const rows = names.map((name) => row(name, false, name === "audit" ? "" : "new"));
+  for (const name of names) expect(decideTrust(rows, "new", name).renewNow).toBe(false);
+  expect(decideTrust(rows, "new", "storage").waitingFor).toEqual(["audit"]);
+  const all = names.map((name) => row(name));
+  expect(decideTrust(all, "new", "storage").renewNow).toBe(true);
+});
+
+test("nobody drops the bootstrap CA before everybody has renewed", () => {
+  const rows = names.map((name) => row(name, name !== "nats"));
+  expect(decideTrust(rows, "new", "storage")).toMatchObject({ renewNow: false, dropBootstrap: false, waitingFor: ["nats"] });
+  expect(decideTrust(rows, "new", "nats").renewNow).toBe(true);
+  const all = names.map((name) => row(name, true));
+  expect(decideTrust(all, "new", "storage")).toMatchObject({ dropBootstrap: true, settled: false });
+});
+
+test("a part that never reported holds everybody back", () => {
+  const rows = names.slice(1).map((name) => row(name, true));
+  expect(decideTrust(rows, "new", "generator").dropBootstrap).toBe(false);
+});
+
+test("who has dropped it is done", () => {
+  const rows = names.map((name) => row(name, true, "new", true));
+  expect(decideTrust(rows, "new", "storage").settled).toBe(true);
+});
