@@ -1,6 +1,6 @@
 import type { ManagedProcess } from "./managed-process.ts";
 import { type ServiceName, serviceNames } from "./parts.ts";
-import { startAfter } from "./services.ts";
+import { callsInto } from "./services.ts";
 
 /** All of stopping, whatever hangs. */
 const stopMilliseconds = 9_000;
@@ -8,20 +8,12 @@ const serviceGraceMilliseconds = 2_000;
 
 export type Services = Readonly<Record<ServiceName, ManagedProcess>>;
 
-/** Starts each service as soon as those that it needs are ready. */
+/** Starts all services at once: each waits by itself for those that it calls. */
 export async function startServices(
   services: Services,
   started: (part: ManagedProcess) => Promise<void>,
 ): Promise<void> {
-  const ready = new Map<ServiceName, Promise<void>>();
-  const whenReady = (name: ServiceName): Promise<void> => {
-    const known = ready.get(name);
-    if (known !== undefined) return known;
-    const promise = Promise.all(startAfter[name].map(whenReady)).then(() => started(services[name]));
-    ready.set(name, promise);
-    return promise;
-  };
-  await allOrFirstFailure(serviceNames.map(whenReady));
+  await allOrFirstFailure(serviceNames.map((name) => started(services[name])));
 }
 
 /** As Promise.all; the failures after the first are the first one's consequences, and are dropped. */
@@ -38,7 +30,7 @@ export async function stopInOrder(services: Services, foundations: readonly Mana
   const whenStopped = (name: ServiceName): Promise<void> => {
     const known = stopped.get(name);
     if (known !== undefined) return known;
-    const callers = serviceNames.filter((other) => startAfter[other].includes(name));
+    const callers = serviceNames.filter((other) => callsInto[other].includes(name));
     const promise = Promise.all(callers.map(whenStopped)).then(() =>
       services[name].stop(Math.min(serviceGraceMilliseconds, left())),
     );

@@ -11,8 +11,11 @@ import { databaseName } from "./provision-database.ts";
 
 const probeTimeoutMilliseconds = 1_000;
 
-/** Which services must be ready before one is started; PostgreSQL and NATS always are. */
-export const startAfter: Readonly<Record<ServiceName, readonly ServiceName[]>> = {
+/**
+ * Whom each service calls. All start at once, since each waits by itself for what it needs; they are
+ * stopped in this order, so that nobody loses whom it calls.
+ */
+export const callsInto: Readonly<Record<ServiceName, readonly ServiceName[]>> = {
   storage: [],
   generator: ["storage"],
   distribution: ["generator"],
@@ -40,6 +43,8 @@ export function serviceEnvironment(service: ServiceName, options: ServiceOptions
     LANG: "C.UTF-8",
     TZ: "UTC",
     HOME: directory,
+    // Half of a service's start is reading its sources.
+    NODE_COMPILE_CACHE: join(directory, "compile-cache"),
     CLAVIGER_STOP_ON_STDIN_END: "1",
     CLAVIGER_TRUST_DOMAIN: trustDomain,
     CLAVIGER_DIRECTORY: directory,

@@ -14,7 +14,10 @@ export async function issueFirstCertificates(options: BootstrapOptions): Promise
   for (const part of certifiedParts) {
     await ensureDirectory(tlsDirectoryOf(options, part), { mode: 0o700, account: options.accounts[part] });
   }
-  const needing = certifiedParts.filter((part) => needsCertificate(join(tlsDirectoryOf(options, part), "cert.pem")));
+  const needing = certifiedParts.filter((part) => {
+    const path = join(tlsDirectoryOf(options, part), "cert.pem");
+    return !existsSync(path) || hasExpired(path);
+  });
   if (needing.length === 0) return [];
   const ca = await createBootstrapCa(options.trustDomain);
   for (const part of certifiedParts) {
@@ -29,7 +32,7 @@ export async function issueFirstCertificates(options: BootstrapOptions): Promise
   return needing;
 }
 
-function needsCertificate(path: string): boolean {
-  if (!existsSync(path)) return true;
-  return Date.parse(new X509Certificate(readFileSync(path)).validTo) <= Date.now();
+/** Whether there is a certificate whose time has passed. */
+export function hasExpired(path: string): boolean {
+  return existsSync(path) && Date.parse(new X509Certificate(readFileSync(path)).validTo) <= Date.now();
 }

@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ensureDirectory, writeOwnedFile } from "@claviger/owned-files";
 import { holdCeremony } from "./ceremony.ts";
-import { issueFirstCertificates } from "./certificates.ts";
+import { hasExpired, issueFirstCertificates } from "./certificates.ts";
 import { type BootstrapOptions, serviceNames } from "./options.ts";
 
 export { completeBootstrap } from "./complete.ts";
@@ -44,7 +45,12 @@ async function shareAuditKeys(options: BootstrapOptions): Promise<void> {
 async function inviteFirstAdministrator(options: BootstrapOptions): Promise<void> {
   const { accounts, layout } = options;
   const invitation = join(layout.serviceDirectory("distribution"), "first-administrator.sha256");
-  if (existsSync(invitation)) return;
+  const certificate = join(layout.administratorDirectory, "cert.pem");
+  if (existsSync(invitation) && !hasExpired(certificate)) return;
+  if (existsSync(certificate)) {
+    options.onNotice("the administrator's certificate has expired: it enrols again at the next start");
+    await rm(certificate);
+  }
   const secret = randomBytes(32).toString("base64url");
   await writeOwnedFile(join(layout.administratorDirectory, "enrollment.secret"), secret, { mode: 0o600 });
   const hash = createHash("sha256").update(secret).digest("hex");

@@ -56,7 +56,7 @@ export async function enroll(options: EnrollOptions): Promise<EnrolledIdentity> 
   }
   return {
     identity: answer.identity,
-    key: privateKey.export({ type: "pkcs8", format: "pem" }),
+    key: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
     certificateChain: answer.certificateChain,
     trustBundle: answer.trustBundle,
   };

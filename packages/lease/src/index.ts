@@ -93,6 +93,12 @@ export class LeaseCache<V> {
     this.#options.onRelease?.(entry.value);
   }
 
+  /** Ends one entry, because its holder wants to ask again. */
+  drop(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry !== undefined) this.#remove(key, entry);
+  }
+
   /** Ends every entry that `concerns` picks; all of them without it. */
   invalidate(concerns?: (key: string) => boolean): void {
     this.#epoch += 1;

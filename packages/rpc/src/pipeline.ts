@@ -134,7 +134,7 @@ async function admit<Unit>(
   if (!answer.allowed) {
     throw new DomainError("denied", answer.reason, {
       hint:
-        attempt.permission === ""
+        !answer.reason.startsWith("no role")
           ? undefined
           : "an administrator can grant a role: claviger access grant ROLE --to IDENTITY --on KEYRING[/KEY]",
     });
@@ -161,9 +161,10 @@ function decode(call: IncomingCall): unknown {
 
 const auditedTextCharactersMax = 512;
 
-/** What a caller wrote goes into the record, but never without a bound. */
+/** What a caller wrote goes into the record, but never without a bound, nor with control characters. */
 function bounded(text: string): string {
-  return text.length <= auditedTextCharactersMax ? text : `${text.slice(0, auditedTextCharactersMax)}…`;
+  const cut = text.length <= auditedTextCharactersMax ? text : `${text.slice(0, auditedTextCharactersMax)}…`;
+  return cut.replace(/\p{Cc}/gu, "\ufffd");
 }
 
 function recordAttempt<Unit>(

@@ -6,6 +6,7 @@ import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
 import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
+import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { register } from "@claviger/rpc";
 import { createLogger, type Lifetime, openDatabaseService, runService, serve } from "@claviger/service";
 import { ensureCheckpointKey } from "./checkpoint-key.ts";
@@ -34,8 +35,9 @@ async function start(lifetime: Lifetime): Promise<void> {
   });
   const connect = (address: string, name: string): Transport =>
     new Transport({ address, identity, serverIdentity: serviceIdentity(trustDomain, name).uri });
+  const toStorage = connect(settings.storageAddress, "storage");
   const access = createLeasedAccess({
-    storage: createServiceClient(AccessService, connect(settings.storageAddress, "storage")),
+    storage: createServiceClient(AccessService, toStorage),
     leaseMilliseconds: settings.leaseMilliseconds,
   });
   bus.subscribe("claviger.events.storage.access.>", () => access.invalidate());
@@ -50,7 +52,9 @@ async function start(lifetime: Lifetime): Promise<void> {
     onTrouble: warn,
   });
   lifetime.onStop("checkpoints", () => checkpointer[Symbol.asyncDispose]());
-  void ensureCheckpointKey(createServiceClient(KeyGenerationService, toGenerator), warn).then(() => checkpointer.wake());
+  const registry = createServiceClient(KeyService, toStorage);
+  const generation = createServiceClient(KeyGenerationService, toGenerator);
+  void ensureCheckpointKey(generation, registry, warn).then(() => checkpointer.wake());
   bus.consume({
     stream: "AUDIT",
     consumer: "audit",

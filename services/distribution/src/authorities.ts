@@ -3,6 +3,7 @@ import type { Client } from "@claviger/client";
 import { DomainError, isDomainError } from "@claviger/domain-error";
 import type { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import type { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
+import type { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import {
   buildCertificate,
   type CertificateSigner,
@@ -18,6 +19,8 @@ import { type AuthorityName, type AuthorityRow, findAuthority, insertAuthority }
 export interface GeneratorClients {
   keys: Client<typeof KeyGenerationService>;
   cryptography: Client<typeof CryptographyService>;
+  /** Storage's, where a CA's key is held against destruction before anything depends on it. */
+  registry: Client<typeof KeyService>;
 }
 
 /** A certification authority, ready to sign: its key is in the HSM, its signatures come from the generator. */
@@ -94,6 +97,7 @@ async function draftAuthority(name: AuthorityName, generator: GeneratorClients):
       protection: "hsm",
       destroyAfterDays: 90,
     });
+    await generator.registry.placeHold({ name: keyName, reason: `key of the ${name} CA` });
   } catch (error) {
     if (!isDomainError(error, "already-exists")) throw error;
   }

@@ -118,13 +118,20 @@ export async function redeem(registry: Registry, token: string): Promise<Identit
   return parseIdentity(row.identity);
 }
 
-/** The first administrator's invitation, once: bootstrap gave us the hash, its holder has the secret. */
+/**
+ * The first administrator's invitation: bootstrap, on the host, gave us the hash, its holder has the
+ * secret. A hash that we know already was dealt with; a new one mends an expired administrator.
+ */
 export async function inviteFirstAdministrator(registry: Registry, trustDomain: string, hash: string): Promise<void> {
+  const secretHash = Buffer.from(hash, "hex");
+  if ((await lockToken(registry.tx, registry.sealer, secretHash)) !== undefined) return;
   const identity = identityFromName(trustDomain, "user/administrator").uri;
-  if ((await findIdentity(registry.tx, registry.sealer, identity)) !== undefined) return;
-  await saveIdentity(registry.tx, registry.sealer, { identity, state: "invited", createdAt: registry.now });
+  const found = await findIdentity(registry.tx, registry.sealer, identity, "lock");
+  if (found === undefined) {
+    await saveIdentity(registry.tx, registry.sealer, { identity, state: "invited", createdAt: registry.now });
+  }
   await insertToken(registry.tx, registry.sealer, {
-    secretHash: Buffer.from(hash, "hex"),
+    secretHash,
     identity,
     createdBy: identity,
     requestId: "",

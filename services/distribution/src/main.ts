@@ -8,6 +8,7 @@ import { EnrollmentService, IdentityService } from "@claviger/proto/distribution
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
+import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { rowSealerFromFile } from "@claviger/row-seal";
 import { register, ServerOnlyTlsCredentials, startRpcServer } from "@claviger/rpc";
 import {
@@ -49,13 +50,15 @@ async function start(lifetime: Lifetime): Promise<void> {
 
   const connect = (address: string, name: string): Transport =>
     new Transport({ address, identity, serverIdentity: serviceIdentity(trustDomain, name).uri });
-  const storage = createServiceClient(AccessService, connect(settings.storageAddress, "storage"));
+  const toStorage = connect(settings.storageAddress, "storage");
+  const storage = createServiceClient(AccessService, toStorage);
   const access = createLeasedAccess({ storage, leaseMilliseconds: settings.leaseMilliseconds });
   bus.subscribe("claviger.events.storage.access.>", () => access.invalidate());
   const toGenerator = connect(settings.generatorAddress, "generator");
   const generator = {
     keys: createServiceClient(KeyGenerationService, toGenerator),
     cryptography: createServiceClient(CryptographyService, toGenerator),
+    registry: createServiceClient(KeyService, toStorage),
   };
 
   const authorities = await untilItWorks(warn, () =>

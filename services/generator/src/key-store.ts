@@ -22,6 +22,8 @@ export interface KeyStoreOptions {
 
 const keysMax = 5000;
 const sweepMilliseconds = 2000;
+/** A key that refuses is read again at most this often, whoever asks in a loop. */
+const rereadMilliseconds = 20;
 
 /**
  * Loaded versions, each for a lease from the moment of asking storage. `current` and a numbered
@@ -48,7 +50,13 @@ export class KeyStore implements Disposable {
    */
   async require(name: string, version: number, operation: KeyOperation): Promise<UsableKey> {
     const cacheKey = `${name}\n${version}`;
-    const key = await this.#cache.get(cacheKey, () => this.#load(name, version));
+    const load = (): Promise<UsableKey> => this.#load(name, version);
+    const known = this.#cache.peek(cacheKey);
+    if (known !== undefined && refuses(known, operation) && known.ageMilliseconds > rereadMilliseconds) {
+      // A refusal out of memory may be of the past: a restore just now would seem to have failed.
+      this.#cache.drop(cacheKey);
+    }
+    const key = await this.#cache.get(cacheKey, load);
     checkOperation(key.facts, operation);
     return key;
   }
@@ -82,6 +90,10 @@ export class KeyStore implements Disposable {
     clearInterval(this.#sweeper);
     this.#cache.invalidate();
   }
+}
+
+function refuses(key: UsableKey, operation: KeyOperation): boolean {
+  return whyRefused(operation, key.facts.condition) !== undefined;
 }
 
 function checkOperation(

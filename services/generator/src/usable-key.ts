@@ -46,6 +46,7 @@ export interface KeyFacts {
  */
 export class UsableKey {
   readonly facts: KeyFacts;
+  readonly #loadedAt = performance.now();
   readonly #mechanism: KeyMechanism;
   readonly #publicKey: KeyObject | undefined;
   #users = 0;
@@ -58,6 +59,10 @@ export class UsableKey {
       facts.subjectPublicKeyInfo.length === 0
         ? undefined
         : createPublicKey({ key: facts.subjectPublicKeyInfo, format: "der", type: "spki" });
+  }
+
+  get ageMilliseconds(): number {
+    return performance.now() - this.#loadedAt;
   }
 
   async use<T>(work: (mechanism: KeyMechanism) => Promise<T> | T): Promise<T> {

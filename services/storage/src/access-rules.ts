@@ -89,6 +89,7 @@ export function decideForCaller(
       binding,
     };
   }
+  // The pipeline's hint about granting a role goes by these first words.
   return { allowed: false, reason: `no role permits ${permission} on ${resource} to ${who}` };
 }
 

@@ -50,7 +50,10 @@ export async function changeState(
     await publishStateChange(registry, key, 0, target, change.reason);
     return next;
   }
-  const version = await findVersion(registry.tx, registry.sealer, key.id, change.version);
+  const version =
+    change.version > key.currentVersion
+      ? undefined
+      : await findVersion(registry.tx, registry.sealer, key.id, change.version);
   if (version === undefined) {
     throw new DomainError("not-found", `${fullName(key)} has no version ${change.version}`);
   }

@@ -75,7 +75,9 @@ export function keyMaterialHandlers(
 
 async function readMaterial(registry: Registry, name: string, version: number) {
   const key = await requireKey(registry, name);
-  const row = await findVersion(registry.tx, registry.sealer, key.id, version || key.currentVersion);
+  const wanted = version || key.currentVersion;
+  const row =
+    wanted > key.currentVersion ? undefined : await findVersion(registry.tx, registry.sealer, key.id, wanted);
   if (row === undefined) throw new DomainError("not-found", `${name} has no version ${version}`);
   return {
     key: keyMessage(key),

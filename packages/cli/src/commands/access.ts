@@ -1,0 +1,116 @@
+import type { Command } from "commander";
+import { argument, defineCommand, present } from "../define-command.ts";
+import { usageError } from "../errors.ts";
+import { shortIdentity, table } from "../output.ts";
+import { shortTime } from "../plain.ts";
+import { everyPage } from "../session.ts";
+
+const resourceOption = ["--on <resource>", "keyring, keyring/key, or '*' for everything", "required"] as const;
+
+export function register(program: Command): void {
+  const access = program.command("access").description("who may do what, and why");
+  registerRoles(access);
+  registerBindings(access);
+  registerGrant(access);
+  registerRevoke(access);
+  registerExplain(access);
+}
+
+function registerRoles(access: Command): void {
+  defineCommand(access, {
+    usage: "roles",
+    description: "the roles, and what each permits",
+    examples: ["access roles"],
+    async run(session) {
+      const { roles } = await (await session.connect()).access.listRoles({});
+      session.answer({ roles }, () =>
+        roles.map((role) => `${role.name}: ${role.description}\n  ${role.permissions.join(", ")}`).join("\n\n"),
+      );
+    },
+  });
+}
+
+function registerBindings(access: Command): void {
+  defineCommand<{ who?: string }>(access, {
+    usage: "bindings",
+    description: "who has which role on what",
+    examples: ["access bindings", "access bindings --who user/alice"],
+    options: [["--who <identity>", "one identity's alone: billing, user/alice or a whole SPIFFE ID"]],
+    async run(session, _, { who }) {
+      const identity = who === undefined ? "" : await session.identityUri(who);
+      const claviger = await session.connect();
+      const bindings = await everyPage(
+        (page) => claviger.access.listBindings({ identity, ...page }),
+        (response) => response.bindings,
+      );
+      session.answer({ bindings }, () => {
+        const rows = bindings.map((binding) => [
+          shortIdentity(binding.identity),
+          binding.role,
+          binding.resource,
+          shortIdentity(binding.createdBy),
+          shortTime(binding.createdAt),
+        ]);
+        return table(["IDENTITY", "ROLE", "ON", "BY", "SINCE"], rows, "no bindings");
+      });
+    },
+  });
+}
+
+function registerGrant(access: Command): void {
+  defineCommand<{ to: string; on: string }>(access, {
+    usage: "grant <role>",
+    description: "give an identity a role on a keyring, a key, or everything",
+    examples: ["access grant encrypter --to billing --on payments/cards", "access grant auditor --to user/alice --on '*'"],
+    options: [["--to <identity>", "billing, user/alice or a whole SPIFFE ID", "required"], resourceOption],
+    async run(session, positional, { to, on }) {
+      const identity = await session.identityUri(to);
+      const claviger = await session.connect();
+      const answer = await claviger.access.grantRole({ role: argument(positional), identity, resource: on });
+      const binding = present(answer.binding, "the binding");
+      session.answer(binding, () => `${binding.identity} is ${binding.role} on ${binding.resource}`);
+    },
+  });
+}
+
+function registerRevoke(access: Command): void {
+  defineCommand<{ from?: string; to?: string; on: string }>(access, {
+    usage: "revoke <role>",
+    description: "take a role away",
+    examples: ["access revoke encrypter --from billing --on payments/cards"],
+    options: [
+      ["--from <identity>", "billing, user/alice or a whole SPIFFE ID"],
+      ["--to <identity>", "the same as --from, so that a grant can be undone by changing one word"],
+      resourceOption,
+    ],
+    async run(session, positional, { from, to, on }) {
+      const who = from ?? to;
+      if (who === undefined || (from !== undefined && to !== undefined)) {
+        throw usageError("whose role is to be taken away is not clear", "say it once, with --from");
+      }
+      const identity = await session.identityUri(who);
+      const role = argument(positional);
+      await (await session.connect()).access.revokeRole({ role, identity, resource: on });
+      session.answer({ role, identity, resource: on }, () => `${identity} is no longer ${role} on ${on}`);
+    },
+  });
+}
+
+function registerExplain(access: Command): void {
+  defineCommand<{ who: string; may: string; on: string }>(access, {
+    usage: "explain",
+    description: "may they? The answer, and the row that decides it",
+    examples: ["access explain --who billing --may keys.decrypt --on payments/cards"],
+    options: [
+      ["--who <identity>", "billing, user/alice or a whole SPIFFE ID", "required"],
+      ["--may <permission>", "such as keys.decrypt", "required"],
+      resourceOption,
+    ],
+    async run(session, _, { who, may, on }) {
+      const identity = await session.identityUri(who);
+      const claviger = await session.connect();
+      const answer = await claviger.access.explainAccess({ identity, permission: may, resource: on });
+      session.answer(answer, () => `${answer.allowed ? "yes" : "no"}: ${answer.reason}`);
+    },
+  });
+}

@@ -1,0 +1,145 @@
+import type { Command } from "commander";
+import { argument, defineCommand, present } from "../define-command.ts";
+import { standardStream, writeOutput } from "../files.ts";
+import { properties, shortIdentity, table } from "../output.ts";
+import { isoTime, shortTime, type TimestampLike } from "../plain.ts";
+import { everyPage, type Session } from "../session.ts";
+import { registerIssue, registerRenew } from "./certificate-issuance.ts";
+
+export function register(program: Command): void {
+  const certs = program.command("certs").description("certificates, the trust bundle, revocation lists");
+  registerIssue(certs);
+  registerList(certs);
+  registerShow(certs);
+  registerRenew(certs);
+  registerRevoke(certs);
+  registerBundle(certs);
+  registerCrl(certs);
+}
+
+interface CertificateView {
+  serial: string;
+  subject: string;
+  names: readonly string[];
+  profile: string;
+  requestedBy: string;
+  notBefore?: TimestampLike | undefined;
+  notAfter?: TimestampLike | undefined;
+  state: string;
+  revokedAt?: TimestampLike | undefined;
+  revocationReason: string;
+  certificate: string;
+}
+
+function registerList(certs: Command): void {
+  defineCommand(certs, {
+    usage: "list",
+    description: "every certificate that was issued, newest first",
+    examples: ["certs list", "certs list --json"],
+    async run(session) {
+      const claviger = await session.connect();
+      const certificates = await everyPage(
+        (page) => claviger.certificates.listCertificates(page),
+        (response) => response.certificates,
+      );
+      session.answer({ certificates }, () => {
+        const rows = certificates.map(({ serial, names, subject, profile, state, notAfter }) => [
+          serial,
+          shortIdentity(names[0] ?? subject),
+          profile,
+          state,
+          shortTime(notAfter).slice(0, 10),
+        ]);
+        return table(["SERIAL", "NAME", "PROFILE", "STATE", "UNTIL"], rows, "no certificates");
+      });
+    },
+  });
+}
+
+function registerShow(certs: Command): void {
+  defineCommand(certs, {
+    usage: "show <serial>",
+    description: "one certificate",
+    examples: ["certs show 4f1c0a…"],
+    async run(session, positional) {
+      const serial = normalisedSerial(argument(positional));
+      const { certificate } = await (await session.connect()).certificates.getCertificate({ serial });
+      const found = present(certificate, "the certificate");
+      session.answer(found, () => certificateText(found));
+    },
+  });
+}
+
+function certificateText(view: CertificateView): string {
+  const facts = properties([
+    ["serial", view.serial],
+    ["subject", view.subject],
+    ...view.names.map((name) => ["name", name] as const),
+    ["profile", view.profile],
+    ["asked for by", shortIdentity(view.requestedBy)],
+    ["valid from", shortTime(view.notBefore)],
+    ["valid until", shortTime(view.notAfter)],
+    ["state", view.state],
+    ["revoked", view.revokedAt && `${shortTime(view.revokedAt)}: ${view.revocationReason}`],
+  ]);
+  return `${facts}\n\n${view.certificate}`;
+}
+
+function registerRevoke(certs: Command): void {
+  defineCommand<{ reason?: string }>(certs, {
+    usage: "revoke <serial>",
+    description: "revoke one certificate",
+    examples: ["certs revoke 4f1c0a… --reason superseded"],
+    options: [["--reason <R>", "an RFC 5280 reason name; unspecified by default"]],
+    async run(session, positional, { reason = "unspecified" }) {
+      const serial = normalisedSerial(argument(positional));
+      const answer = await (await session.connect()).certificates.revokeCertificate({ serial, reason });
+      const certificate = present(answer.certificate, "the certificate");
+      session.answer(certificate, () => {
+        const when = certificate.revokedAt === undefined ? "" : ` since ${isoTime(certificate.revokedAt)}`;
+        return `${certificate.serial} is ${certificate.state}${when}`;
+      });
+    },
+  });
+}
+
+const outOption = ["--out <file>", "where to; stdout by default"] as const;
+
+function registerBundle(certs: Command): void {
+  defineCommand<{ out?: string }>(certs, {
+    usage: "bundle",
+    description: "the roots that are trusted now, PEM",
+    examples: ["certs bundle --out bundle.pem"],
+    options: [outOption],
+    async run(session, _, { out = standardStream }) {
+      const { trustBundle } = await (await session.connect()).certificates.getTrustBundle({});
+      deliverPem(session, { field: "trustBundle", pem: trustBundle, out });
+    },
+  });
+}
+
+function registerCrl(certs: Command): void {
+  defineCommand<{ out?: string }>(certs, {
+    usage: "crl",
+    description: "the certificate revocation lists, PEM, one for each CA",
+    examples: ["certs crl --out claviger.crl"],
+    options: [outOption],
+    async run(session, _, { out = standardStream }) {
+      const claviger = await session.connect();
+      const { certificateRevocationLists } = await claviger.certificates.getCertificateRevocationList({});
+      deliverPem(session, { field: "certificateRevocationLists", pem: certificateRevocationLists, out });
+    },
+  });
+}
+
+function deliverPem(session: Session, { field, pem, out }: { field: string; pem: string; out: string }): void {
+  if (out === standardStream) return session.answer({ [field]: pem }, () => pem);
+  writeOutput(out, pem);
+  session.answer({ out }, () => "");
+  session.notice(`wrote ${out}`);
+}
+
+/** As OpenSSL prints it, in capitals and with colons, or as Claviger does. */
+export function normalisedSerial(text: string): string {
+  return text.replaceAll(":", "").toLowerCase();
+}

@@ -1,0 +1,64 @@
+import type { Addresses } from "@claviger/client";
+import { DomainError } from "@claviger/domain-error";
+import type { Command } from "commander";
+import { defineCommand } from "../define-command.ts";
+import { usageError } from "../errors.ts";
+import { readText } from "../files.ts";
+import type { Session } from "../session.ts";
+
+const tokenLimits = { bytesMax: 8192, what: "a token file" };
+
+interface JoinOptions {
+  tokenFile: string;
+  out: string;
+  addressesFrom?: string;
+}
+
+export function registerJoin(identities: Command): void {
+  defineCommand<JoinOptions>(identities, {
+    usage: "join",
+    description: "become the identity that a token names: make a key and fetch its first certificate",
+    examples: ["identities join --token-file billing.token --out billing", "identities join --token-file - --out billing"],
+    options: [
+      ["--token-file <file>", "the token of `identities enroll`; - reads stdin", "required"],
+      ["--out <directory>", "where key, certificate, trust bundle and claviger.json go", "required"],
+      ["--addresses-from <file>", "a claviger.json to take the services' addresses from"],
+    ],
+    async run(session, _, { tokenFile, out, addressesFrom }) {
+      const { enrollWithToken, parseEnrollmentToken, requireNoIdentity, writeIdentity } = await import("@claviger/client");
+      // Whatever can be wrong here is found before the token is spent.
+      requireNoIdentity(out);
+      const token = (await readText(tokenFile, tokenLimits)).trim();
+      const { trustDomain } = parseEnrollmentToken(token);
+      const known = await knownAddresses(session, trustDomain, addressesFrom);
+      const joined = await enrollWithToken(token);
+      const addresses = { ...known, ...joined.addresses };
+      writeIdentity(out, { ...joined, addresses });
+      const { identity } = joined;
+      session.answer({ identity, trustDomain, directory: out, addresses }, () => `this is now ${identity}, in ${out}`);
+      if (addresses.storage === undefined) {
+        session.notice(`hint: ${out}/claviger.json lacks the services' addresses: add them under "addresses"`);
+      } else session.notice(`hint: use it with --config ${out}/claviger.json`);
+    },
+  });
+}
+
+/** The addresses of a claviger.json of the same trust domain: the one named, or else one that is at hand. */
+async function knownAddresses(session: Session, trustDomain: string, named?: string): Promise<Addresses> {
+  const { findConfigFile, readConfigFile } = await import("@claviger/client");
+  if (named !== undefined) {
+    const config = readConfigFile(findConfigFile({ path: named }));
+    if (config.trustDomain === trustDomain) return config.addresses;
+    throw usageError(
+      `${named} is of the trust domain ${config.trustDomain}, and the token of ${trustDomain}`,
+      "name a claviger.json of the installation that the token is of",
+    );
+  }
+  try {
+    const config = await session.config();
+    return config.trustDomain === trustDomain ? config.addresses : {};
+  } catch (error) {
+    if (error instanceof DomainError && error.kind === "unavailable") return {};
+    throw error;
+  }
+}

@@ -1,0 +1,24 @@
+import type { Command } from "commander";
+import { parseKeyReference } from "../arguments.ts";
+import { argument, defineCommand } from "../define-command.ts";
+import { readInput, standardStream } from "../files.ts";
+import { deliver, messageLimits } from "../transform.ts";
+
+export function register(program: Command): void {
+  defineCommand<{ in?: string; out?: string }>(program, {
+    usage: "sign <keyring/key[@version]>",
+    description: "sign a file; the generator hashes it as the key's algorithm says",
+    examples: ["sign payments/signing --in order.json --out order.sig"],
+    options: [
+      ["--in <file>", "what is signed, at most 1 MiB; stdin by default"],
+      ["--out <file>", "the signature; stdout by default"],
+    ],
+    async run(session, positional, { in: from = standardStream, out = standardStream }) {
+      const reference = parseKeyReference(argument(positional), "optional");
+      const message = await readInput(from, messageLimits);
+      const claviger = await session.connect();
+      const { signature, version } = await claviger.cryptography.sign({ ...reference, message });
+      deliver(session, { field: "signature", content: signature, out, facts: { name: reference.name, version } });
+    },
+  });
+}

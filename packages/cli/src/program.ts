@@ -1,0 +1,66 @@
+import { Command } from "commander";
+
+interface Loaded {
+  register(program: Command): void;
+}
+
+interface Group {
+  name: string;
+  description: string;
+  load: () => Promise<Loaded>;
+}
+
+const group = (name: string, description: string, load: () => Promise<Loaded>): Group => ({
+  name,
+  description,
+  load,
+});
+
+/** In the order of the help. A group's file is loaded when its name is on the line. */
+const groups: readonly Group[] = [
+  group("init", "make what an installation has only once, on its host", () => import("./commands/init.ts")),
+  group("status", "what runs, and how it is", () => import("./commands/status.ts")),
+  group("keyrings", "make and show keyrings", () => import("./commands/keyrings.ts")),
+  group("keys", "a key's life, from creation to destruction", () => import("./commands/keys.ts")),
+  group("encrypt", "encrypt with a key", () => import("./commands/encrypt.ts")),
+  group("decrypt", "decrypt what was encrypted with a key", () => import("./commands/decrypt.ts")),
+  group("sign", "sign with a key", () => import("./commands/sign.ts")),
+  group("verify", "verify a signature", () => import("./commands/verify.ts")),
+  group("random", "random bytes from the HSM", () => import("./commands/random.ts")),
+  group("identities", "admit identities, and end them", () => import("./commands/identities.ts")),
+  group("certs", "certificates, the trust bundle, revocation lists", () => import("./commands/certs.ts")),
+  group("access", "who may do what, and why", () => import("./commands/access.ts")),
+  group("rotation", "when keys rotate, and who has followed", () => import("./commands/rotation.ts")),
+  group("audit", "what happened, with proof", () => import("./commands/audit.ts")),
+];
+
+export const overview = `claviger runs the whole life of a cryptographic key.
+
+  claviger status                      what runs, and how it is
+  claviger keyrings create payments    a border of access, with a key of its own in the HSM
+  claviger keys create payments/cards --algorithm aes-256-gcm
+  claviger encrypt payments/cards --in card.txt --out card.enc
+  claviger audit search                what happened
+
+claviger --help lists every command; claviger COMMAND --help shows examples.
+`;
+
+/** The program with those groups that `line` names; the others are there by name, for the help. */
+export async function createProgram(line: readonly string[]): Promise<Command> {
+  const program = new Command("claviger")
+    .description("Claviger's command line")
+    .option("--json", "one JSON document on stdout, and nothing else")
+    .option("--config <file>", "the claviger.json to use")
+    .option("--version", "show the version")
+    .configureHelp({ showGlobalOptions: true, helpWidth: 100 })
+    .exitOverride()
+    .configureOutput({ writeOut: () => undefined, writeErr: () => undefined });
+  for (const { name, description, load } of groups) {
+    if (line.includes(name)) (await load()).register(program);
+    else program.command(name).description(description);
+  }
+  const order = groups.map(({ name }) => name);
+  const commands = program.commands as Command[];
+  commands.sort((a, b) => order.indexOf(a.name()) - order.indexOf(b.name()));
+  return program;
+}
