@@ -1,6 +1,6 @@
 import { DomainError } from "@claviger/domain-error";
-import type { Layout } from "./layout.ts";
 import { readIfThere, writeOwnedFile } from "@claviger/owned-files";
+import type { Layout } from "./layout.ts";
 import { chooseFreeBlock, defaultBasePort, takenPorts } from "./ports.ts";
 
 const defaultTrustDomain = "claviger.internal";

@@ -1,13 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { DomainError } from "@claviger/domain-error";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
 import type { Account } from "@claviger/owned-files";
+import { ensureDirectory, readIfThere, writeOwnedFile } from "@claviger/owned-files";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { busTls } from "./bus-tls.ts";
 import type { Layout } from "./layout.ts";
 import { ManagedProcess, type ManagedProcessOptions } from "./managed-process.ts";
 import { busPermissions } from "./nats-permissions.ts";
-import { ensureDirectory, readIfThere, writeOwnedFile } from "@claviger/owned-files";
 import { signal } from "./process-identity.ts";
 
 const connectTimeoutMilliseconds = 2_000;

@@ -4,11 +4,11 @@ import { access, chmod, lstat, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { DomainError } from "@claviger/domain-error";
-import { Client } from "pg";
 import type { Account } from "@claviger/owned-files";
+import { ensureDirectory, ensurePassword, writeOwnedFile } from "@claviger/owned-files";
+import { Client } from "pg";
 import type { Layout } from "./layout.ts";
 import { ManagedProcess, type ManagedProcessOptions } from "./managed-process.ts";
-import { ensureDirectory, ensurePassword, writeOwnedFile } from "@claviger/owned-files";
 
 const run = promisify(execFile);
 const connectTimeoutMilliseconds = 5_000;

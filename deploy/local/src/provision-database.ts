@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { ensurePassword } from "@claviger/owned-files";
 import { Client, escapeIdentifier, escapeLiteral } from "pg";
 import type { Accounts } from "./accounts.ts";
 import type { Layout } from "./layout.ts";
 import { applyMigrations, migrationsOf } from "./migrate.ts";
-import { ensurePassword } from "@claviger/owned-files";
 import { type DatabaseServiceName, databaseServiceNames } from "./parts.ts";
 import type { Postgresql } from "./postgresql.ts";
 

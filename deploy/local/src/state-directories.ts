@@ -1,6 +1,6 @@
+import { ensureDirectory } from "@claviger/owned-files";
 import type { Accounts } from "./accounts.ts";
 import type { Layout } from "./layout.ts";
-import { ensureDirectory } from "@claviger/owned-files";
 import { serviceNames } from "./parts.ts";
 
 /** Makes every directory of the state directory, each closed to all but its owner where it can be. */

@@ -1,4 +1,4 @@
-import { type Client } from "@claviger/client";
+import type { Client } from "@claviger/client";
 import { LeaseCache } from "@claviger/lease";
 import type { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 

@@ -1,5 +1,13 @@
 import { expect, test } from "vitest";
-import { buildAuditRecord, canonicalJson, openConfirmation, openFromBus, opensLeaf, sealConfirmation, sealForBus } from "./index.ts";
+import {
+  buildAuditRecord,
+  canonicalJson,
+  openConfirmation,
+  openFromBus,
+  opensLeaf,
+  sealConfirmation,
+  sealForBus,
+} from "./index.ts";
 
 const facts = {
   id: "0198c0de-0000-7000-8000-000000000001",

@@ -111,7 +111,11 @@ export function openFromBus(message: Uint8Array, service: string, key: Uint8Arra
   const parsed = JSON.parse(body) as { leaf: string; personal: string; salt: string };
   const { id, service: writer } = JSON.parse(parsed.leaf) as { id: string; service: string };
   const salt = Buffer.from(parsed.salt, "base64");
-  if (writer !== service || parsed.leaf.length > leafBytesMax || !opensLeaf(parsed.leaf, parsed.personal, salt)) {
+  if (
+    writer !== service ||
+    parsed.leaf.length > leafBytesMax ||
+    !opensLeaf(parsed.leaf, parsed.personal, salt)
+  ) {
     throw new DomainError("integrity", "an audit record does not agree with itself");
   }
   return { id, leaf: parsed.leaf, personal: parsed.personal, salt };
@@ -138,7 +142,10 @@ function checkMac(domain: string, service: string, message: Uint8Array, key: Uin
   const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
   const body = bytes.subarray(32).toString("utf8");
   if (bytes.length < 32 || !timingSafeEqual(bytes.subarray(0, 32), mac(domain, service, body, key))) {
-    throw new DomainError("integrity", `a message that claims to be of ${service} does not carry its authenticator`);
+    throw new DomainError(
+      "integrity",
+      `a message that claims to be of ${service} does not carry its authenticator`,
+    );
   }
   return body;
 }

@@ -55,11 +55,18 @@ function openSpool(bus: Bus, path?: string, recordsMax?: number) {
   const directory = mkdtempSync(join(tmpdir(), "claviger-spool-"));
   directories.push(directory);
   const file = path ?? join(directory, "spool.db");
-  return AuditSpool.open({ path: file, service: "generator", auditKey, bus, ...(recordsMax && { recordsMax }) });
+  return AuditSpool.open({
+    path: file,
+    service: "generator",
+    auditKey,
+    bus,
+    ...(recordsMax && { recordsMax }),
+  });
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 500 && !condition(); tries += 1) await new Promise((resolve) => setTimeout(resolve, 10));
+  for (let tries = 0; tries < 500 && !condition(); tries += 1)
+    await new Promise((resolve) => setTimeout(resolve, 10));
   expect(condition()).toBe(true);
 }
 

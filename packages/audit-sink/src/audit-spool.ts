@@ -59,9 +59,13 @@ export class AuditSpool implements AsyncDisposable {
   keep(record: AuditRecord): Promise<void> {
     if (this.#held >= (this.#options.recordsMax ?? recordsMaxDefault)) {
       return Promise.reject(
-        new DomainError("unavailable", "the audit spool is full, so nothing is done that could not be recorded", {
-          hint: "the audit service or the bus has been away for long: see `claviger status`",
-        }),
+        new DomainError(
+          "unavailable",
+          "the audit spool is full, so nothing is done that could not be recorded",
+          {
+            hint: "the audit service or the bus has been away for long: see `claviger status`",
+          },
+        ),
       );
     }
     this.#held += 1;

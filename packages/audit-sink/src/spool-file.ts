@@ -5,7 +5,10 @@ import type { SpoolAnswer, SpoolCommand } from "./spool-protocol.ts";
 /** Talks to the worker thread: one answer for each command, in order. */
 export class SpoolFile {
   readonly #worker: Worker;
-  readonly #waiting = new Map<number, { resolve: (answer: SpoolAnswer) => void; reject: (error: Error) => void }>();
+  readonly #waiting = new Map<
+    number,
+    { resolve: (answer: SpoolAnswer) => void; reject: (error: Error) => void }
+  >();
   #number = 0;
   #broken: Error | undefined;
 

@@ -52,7 +52,11 @@ export async function createBootstrapCa(trustDomain: string): Promise<BootstrapC
         subjectPublicKeyInfo: pair.publicKey.export({ type: "spki", format: "der" }),
         keyUsage: ["digitalSignature"],
         extendedKeyUsage: ["serverAuth", "clientAuth"],
-        subjectAltNames: [{ uri: serviceIdentity(trustDomain, service).uri }, { dns: "localhost" }, { ip: "127.0.0.1" }],
+        subjectAltNames: [
+          { uri: serviceIdentity(trustDomain, service).uri },
+          { dns: "localhost" },
+          { ip: "127.0.0.1" },
+        ],
         signer,
       });
       return {

@@ -37,7 +37,11 @@ export async function holdCeremony(options: BootstrapOptions): Promise<void> {
 
 /** SoftHSM wants an absolute path; written at each start, since a clone may have been moved. */
 async function writeSoftHsmConfiguration(directory: string, account: Account | undefined): Promise<void> {
-  const lines = [`directories.tokendir = ${join(directory, "token")}`, "objectstore.backend = file", "log.level = ERROR"];
+  const lines = [
+    `directories.tokendir = ${join(directory, "token")}`,
+    "objectstore.backend = file",
+    "log.level = ERROR",
+  ];
   await writeOwnedFile(join(directory, "softhsm2.conf"), `${lines.join("\n")}\n`, { mode: 0o600, account });
 }
 

@@ -70,5 +70,7 @@ async function writeClientConfiguration({ layout, ports, trustDomain }: Bootstra
     },
     identity: "administrator",
   };
-  await writeOwnedFile(layout.configurationFile, `${JSON.stringify(configuration, null, 2)}\n`, { mode: 0o644 });
+  await writeOwnedFile(layout.configurationFile, `${JSON.stringify(configuration, null, 2)}\n`, {
+    mode: 0o644,
+  });
 }

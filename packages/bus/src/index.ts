@@ -1,7 +1,7 @@
 import type { PeerCertificate } from "node:tls";
 import { DomainError } from "@claviger/domain-error";
 import { serviceIdentity, type TlsIdentity } from "@claviger/identity";
-import { jetstream, type JetStreamClient, type JsMsg } from "@nats-io/jetstream";
+import { type JetStreamClient, type JsMsg, jetstream } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 
 export interface BusOptions {

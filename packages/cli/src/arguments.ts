@@ -28,7 +28,9 @@ export function parseDays(text: string, option: string): number {
 /** A moment: ISO 8601, or a duration back from now. */
 export function parseMoment(text: string, option: string, now = new Date()): Date {
   if (/^\d+[smhdw]$/.test(text)) return new Date(now.getTime() - parseDuration(text, option) * 1000);
-  const moment = /^\d{4}-\d{2}-\d{2}(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?$/.test(text) ? new Date(text) : undefined;
+  const moment = /^\d{4}-\d{2}-\d{2}(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?$/.test(text)
+    ? new Date(text)
+    : undefined;
   if (moment === undefined || Number.isNaN(moment.getTime())) {
     throw usageError(
       `${option} is ${JSON.stringify(text)}, which is not a moment`,
@@ -48,7 +50,11 @@ export interface KeyReference {
 /** `R/K`, or `R/K@N` where a version makes sense. */
 export function parseKeyReference(text: string, version: "none" | "optional" | "required"): KeyReference {
   const [name = "", number, ...rest] = text.split("@");
-  const shape = { none: "keyring/key", optional: "keyring/key or keyring/key@version", required: "keyring/key@version" };
+  const shape = {
+    none: "keyring/key",
+    optional: "keyring/key or keyring/key@version",
+    required: "keyring/key@version",
+  };
   const parts = name.split("/");
   const isName = parts.length === 2 && parts.every((part) => partPattern.test(part));
   const isVersion = number === undefined || /^[1-9]\d{0,8}$/.test(number);
@@ -66,7 +72,11 @@ export function formatKeyReference({ name, version }: KeyReference): string {
   return version === 0 ? name : `${name}@${version}`;
 }
 
-export function parseWholeNumber(text: string, what: string, { min, max }: { min: number; max: number }): number {
+export function parseWholeNumber(
+  text: string,
+  what: string,
+  { min, max }: { min: number; max: number },
+): number {
   const number = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
   if (!(number >= min && number <= max)) {
     throw usageError(`${what} is ${JSON.stringify(text)}`, `it must be a whole number from ${min} to ${max}`);

@@ -40,7 +40,6 @@ export function recordsTable(records: readonly RecordView[]): string {
   return table(["SEQUENCE", "TIME", "WHO", "METHOD", "ON", "OUTCOME"], rows, "no such records");
 }
 
-
 function textOf(value: unknown): string {
   return typeof value === "string" ? value : "";
 }

@@ -27,7 +27,10 @@ export function asDomainError(error: unknown): DomainError {
   if (error instanceof DomainError) return error;
   if (error instanceof CommanderError) return fromCommander(error);
   const what = error instanceof Error ? error.message : String(error);
-  return new DomainError("internal", what, { hint: "this is a bug in Claviger: please report it", cause: error });
+  return new DomainError("internal", what, {
+    hint: "this is a bug in Claviger: please report it",
+    cause: error,
+  });
 }
 
 /** Commander puts its suggestion behind the message, in brackets. */

@@ -39,9 +39,14 @@ export async function readInput(path: string, { bytesMax, what, hint }: InputLim
       chunks.push(chunk);
     }
   } catch (cause) {
-    throw usageError(`${nameOf(path, "stdin")} cannot be read: ${reason(cause)}`, "check its name and its mode", cause);
+    throw usageError(
+      `${nameOf(path, "stdin")} cannot be read: ${reason(cause)}`,
+      "check its name and its mode",
+      cause,
+    );
   }
-  if (size > bytesMax) throw usageError(`${nameOf(path, "stdin")} is too large: ${what} has at most ${bytesMax} bytes`, hint);
+  if (size > bytesMax)
+    throw usageError(`${nameOf(path, "stdin")} is too large: ${what} has at most ${bytesMax} bytes`, hint);
   return Buffer.concat(chunks);
 }
 
@@ -54,7 +59,11 @@ export async function readText(path: string, limits: InputLimits): Promise<strin
  * Writes an answer whole or not at all; `-` is stdout. Devices and pipes are written to as they are:
  * a rename would put a file in their place.
  */
-export function writeOutput(path: string, content: Uint8Array | string, options: { mode?: number } = {}): void {
+export function writeOutput(
+  path: string,
+  content: Uint8Array | string,
+  options: { mode?: number } = {},
+): void {
   if (path === standardStream) {
     process.stdout.write(content);
     return;
@@ -69,7 +78,11 @@ export function writeOutput(path: string, content: Uint8Array | string, options:
     // Through a symbolic link, so that the link stays one.
     replaceFile(existing === undefined ? path : realpathSync(path), content, options.mode ?? existing?.mode);
   } catch (cause) {
-    throw usageError(`${path} cannot be written: ${reason(cause)}`, "nothing was written; check the directory", cause);
+    throw usageError(
+      `${path} cannot be written: ${reason(cause)}`,
+      "nothing was written; check the directory",
+      cause,
+    );
   }
 }
 

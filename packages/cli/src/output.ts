@@ -44,7 +44,7 @@ export function table(headers: readonly string[], rows: readonly (readonly Cell[
   return lines
     .map((line) =>
       line
-        .map((cell, column) => fit(cell, widths[column]!))
+        .map((cell, column) => fitTo(cell, widths[column]!))
         .join(columnGap)
         .trimEnd(),
     )
@@ -58,7 +58,7 @@ export function properties(entries: readonly (readonly [string, Cell])[]): strin
   return shown.map(([name, value]) => `${name.padEnd(width)}  ${cellText(value)}`).join("\n");
 }
 
-function fit(text: string, width: number): string {
+function fitTo(text: string, width: number): string {
   return text.length <= width ? text.padEnd(width) : `${text.slice(0, width - 1)}…`;
 }
 

@@ -40,7 +40,8 @@ export function shortTime(timestamp: TimestampLike | undefined): string {
 export function relativeTime(timestamp: TimestampLike, now = new Date()): string {
   const seconds = Math.round((dateOf(timestamp).getTime() - now.getTime()) / 1000);
   const size = Math.abs(seconds);
-  const [unit, length] = size < 120 ? ["s", 1] : size < 7200 ? ["min", 60] : size < 172_800 ? ["h", 3600] : ["d", 86_400];
+  const [unit, length] =
+    size < 120 ? ["s", 1] : size < 7200 ? ["min", 60] : size < 172_800 ? ["h", 3600] : ["d", 86_400];
   const amount = `${Math.floor(size / (length as number))} ${unit}`;
   return seconds >= 0 ? `in ${amount}` : `${amount} ago`;
 }

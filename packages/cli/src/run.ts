@@ -69,7 +69,9 @@ function nothingToDo(line: readonly string[]): DomainError {
 }
 
 function showText(json: boolean, name: string, text: string): void {
-  process.stdout.write(json ? `${JSON.stringify({ [name]: text })}\n` : text.endsWith("\n") ? text : `${text}\n`);
+  process.stdout.write(
+    json ? `${JSON.stringify({ [name]: text })}\n` : text.endsWith("\n") ? text : `${text}\n`,
+  );
 }
 
 function version(): string {

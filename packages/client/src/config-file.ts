@@ -114,7 +114,8 @@ export function readConfigFile(path: string): ClavigerConfig {
 function addressProblem(addresses: Record<string, unknown>): string | undefined {
   for (const name of addressNames) {
     const address = addresses[name];
-    if (address !== undefined && !isAddress(address)) return `has an address of ${name} that is not host:port`;
+    if (address !== undefined && !isAddress(address))
+      return `has an address of ${name} that is not host:port`;
   }
   return undefined;
 }

@@ -87,8 +87,12 @@ function asDomainError(error: ServiceError | DomainError, address: string, wante
     );
   }
   const late = error.code === status.DEADLINE_EXCEEDED;
-  return new DomainError(late ? "deadline-exceeded" : "unavailable", `${address} cannot be reached to enrol`, {
-    hint: "check that the distribution service runs and that this machine can reach it",
-    cause: error,
-  });
+  return new DomainError(
+    late ? "deadline-exceeded" : "unavailable",
+    `${address} cannot be reached to enrol`,
+    {
+      hint: "check that the distribution service runs and that this machine can reach it",
+      cause: error,
+    },
+  );
 }

@@ -52,7 +52,10 @@ export async function enroll(options: EnrollOptions): Promise<EnrolledIdentity> 
   const leaf = new X509Certificate(answer.certificateChain);
   const { uri } = identityFromSubjectAltName(leaf.subjectAltName, options.trustDomain);
   if (uri !== answer.identity || !leaf.checkPrivateKey(privateKey)) {
-    throw new DomainError("integrity", "the certificate that came back is not for the key that was made here");
+    throw new DomainError(
+      "integrity",
+      "the certificate that came back is not for the key that was made here",
+    );
   }
   return {
     identity: answer.identity,
@@ -85,9 +88,13 @@ export async function findRoot(bundle: string, rootSha256: string, address: stri
       label === "CERTIFICATE" && createHash("sha256").update(der).digest("hex") === rootSha256,
   );
   if (root === undefined) {
-    throw new DomainError("integrity", `the trust bundle at ${address} does not hold the token's trust root`, {
-      hint: "somebody may stand between, or the CA was changed since: ask for a new token, and send nothing",
-    });
+    throw new DomainError(
+      "integrity",
+      `the trust bundle at ${address} does not hold the token's trust root`,
+      {
+        hint: "somebody may stand between, or the CA was changed since: ask for a new token, and send nothing",
+      },
+    );
   }
   return encodePem("CERTIFICATE", root.der);
 }

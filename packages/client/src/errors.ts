@@ -55,16 +55,26 @@ function diagnoseCertificates(transport: Transport, cause: ServiceError): Domain
   const enrol = "enrol again with a new token: claviger identities enroll NAME";
   const refuse = (message: string, hint: string): DomainError =>
     new DomainError("unauthenticated", message, { hint, cause });
-  if (Date.parse(leaf.validTo) < now) return refuse(`this identity's certificate expired on ${leaf.validTo}`, enrol);
+  if (Date.parse(leaf.validTo) < now)
+    return refuse(`this identity's certificate expired on ${leaf.validTo}`, enrol);
   if (Date.parse(leaf.validFrom) > now) {
-    return refuse(`this identity's certificate is valid only from ${leaf.validFrom}`, "check this machine's clock");
+    return refuse(
+      `this identity's certificate is valid only from ${leaf.validFrom}`,
+      "check this machine's clock",
+    );
   }
   if (!chainsToBundle(material.certificateChain, material.trustBundle)) {
-    return refuse("this identity's certificate was issued by another CA than the bundle beside it names", enrol);
+    return refuse(
+      "this identity's certificate was issued by another CA than the bundle beside it names",
+      enrol,
+    );
   }
   const details = cause.details;
   if (details.includes(`the server is not ${serverIdentity}`)) {
-    return refuse(`what answers at ${transport.options.address} is not ${serverIdentity}`, "check the address");
+    return refuse(
+      `what answers at ${transport.options.address} is not ${serverIdentity}`,
+      "check the address",
+    );
   }
   if (/self.signed certificate|unable to (get|verify)|certificate signature failure/i.test(details)) {
     return refuse(
@@ -75,7 +85,10 @@ function diagnoseCertificates(transport: Transport, cause: ServiceError): Domain
   if (/certificate has expired/i.test(details)) {
     return refuse("the server's certificate has expired", "on its host run `claviger init --renew`");
   }
-  if (/alert|tls|ssl|handshake|socket disconnected|ECONNRESET/i.test(details) && !/ECONNREFUSED/.test(details)) {
+  if (
+    /alert|tls|ssl|handshake|socket disconnected|ECONNRESET/i.test(details) &&
+    !/ECONNREFUSED/.test(details)
+  ) {
     return refuse(
       "the server closed the connection during the TLS handshake, most likely refusing this identity's certificate",
       `it may be of another installation or of a CA that is no longer trusted: ${enrol}`,

@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { DomainError } from "@claviger/domain-error";
 import {
   create,
   type DescMessage,
@@ -11,6 +10,7 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import { DomainError } from "@claviger/domain-error";
 import { Metadata, type ServiceError } from "@grpc/grpc-js";
 import { errorFromStatus } from "./errors.ts";
 import type { Transport } from "./transport.ts";
@@ -76,7 +76,9 @@ async function unaryCall(
 ): Promise<object> {
   const message = encode(method, request);
   const deadline = Date.now() + (options.deadlineMilliseconds ?? deadlineMillisecondsDefault);
-  const repeatable = method.idempotency !== undefined && method.idempotency !== MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN;
+  const repeatable =
+    method.idempotency !== undefined &&
+    method.idempotency !== MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN;
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await attemptUnary(method, transport, message, deadline, options);
@@ -91,7 +93,10 @@ async function unaryCall(
 }
 
 function encode(method: DescMethod, request: object): Uint8Array {
-  const message = create(method.input, request as MessageInitShape<DescMessage>) as MessageShape<DescMessage> & {
+  const message = create(
+    method.input,
+    request as MessageInitShape<DescMessage>,
+  ) as MessageShape<DescMessage> & {
     requestId?: string;
   };
   if (message.requestId === "") message.requestId = randomUUID();

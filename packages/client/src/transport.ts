@@ -1,6 +1,6 @@
 import { createSecureContext } from "node:tls";
 import type { TlsIdentity, TlsMaterial } from "@claviger/identity";
-import { credentials, Client as GrpcClient, type ChannelCredentials } from "@grpc/grpc-js";
+import { type ChannelCredentials, credentials, Client as GrpcClient } from "@grpc/grpc-js";
 
 export interface TransportOptions {
   /** `host:port`. */

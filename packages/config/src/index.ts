@@ -18,10 +18,7 @@ export interface SettingsReader {
  * Runs `read` over the environment and reports every problem at once, so that an operator mends
  * them in one go. Secrets are paths to files, never values.
  */
-export function readSettings<T>(
-  environment: NodeJS.ProcessEnv,
-  read: (reader: SettingsReader) => T,
-): T {
+export function readSettings<T>(environment: NodeJS.ProcessEnv, read: (reader: SettingsReader) => T): T {
   const problems: string[] = [];
   const settings = read(createReader(environment, problems));
   if (problems.length > 0) {

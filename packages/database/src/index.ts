@@ -137,9 +137,13 @@ function translate(error: unknown): unknown {
   }
   // 22021 character_not_in_repertoire, 22003 numeric_value_out_of_range: what a caller sent, not a bug.
   if (code === "22021" || code === "22003") {
-    return new DomainError("invalid-argument", "the request holds a character or a number that cannot be stored", {
-      cause: error,
-    });
+    return new DomainError(
+      "invalid-argument",
+      "the request holds a character or a number that cannot be stored",
+      {
+        cause: error,
+      },
+    );
   }
   if (code === "57014") {
     return new DomainError("deadline-exceeded", "the database took too long", { cause: error });

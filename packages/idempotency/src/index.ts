@@ -36,7 +36,8 @@ export async function once<S extends DescMessage>(
     "INSERT INTO requests (caller, request_id, request_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1",
     [...key, Buffer.from(request.requestHash)],
   );
-  if (inserted.length === 0) return { response: await earlierAnswer(tx, request, responseSchema), repeated: true };
+  if (inserted.length === 0)
+    return { response: await earlierAnswer(tx, request, responseSchema), repeated: true };
   const response = await work();
   await tx.query("UPDATE requests SET response = $3 WHERE caller = $1 AND request_id = $2", [
     ...key,

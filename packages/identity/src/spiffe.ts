@@ -67,7 +67,10 @@ export function shortName(identity: Identity): string {
  * for another entry; we refuse every certificate that has one, and any that has not exactly one URI.
  * @throws DomainError `unauthenticated`
  */
-export function identityFromSubjectAltName(subjectAltName: string | undefined, trustDomain: string): Identity {
+export function identityFromSubjectAltName(
+  subjectAltName: string | undefined,
+  trustDomain: string,
+): Identity {
   const refuse = (why: string, cause?: unknown): never => {
     throw new DomainError("unauthenticated", `the client certificate names no identity: ${why}`, {
       hint: "use a certificate that Claviger issued to a workload or a user: claviger identities enroll NAME",

@@ -120,21 +120,18 @@ function readMaterial(directory: string): TlsMaterial {
  * whoever reads the directory next.
  */
 function promoteNextPair(directory: string): void {
-  const nextKey = join(directory, `${files.key}.next`);
-  const nextChain = join(directory, `${files.chain}.next`);
+  const at = (name: string): string => join(directory, name);
+  const [nextKey, nextChain] = [at(`${files.key}.next`), at(`${files.chain}.next`)];
   if (!existsSync(nextKey)) return;
-  if (!existsSync(nextChain)) {
-    // Either the chain was promoted and the key was not yet, or the chain was never written.
-    const chain = readFileSync(join(directory, files.chain), "utf8");
-    if (!matches(readFileSync(nextKey, "utf8"), chain)) return rmSync(nextKey);
+  // Without a next chain, either it was promoted and the key was not yet, or it was never written.
+  const chain = existsSync(nextChain) ? nextChain : at(files.chain);
+  if (matches(readFileSync(nextKey, "utf8"), readFileSync(chain, "utf8"))) {
+    if (chain === nextChain) renameSync(nextChain, at(files.chain));
+    renameSync(nextKey, at(files.key));
   } else {
-    if (!matches(readFileSync(nextKey, "utf8"), readFileSync(nextChain, "utf8"))) {
-      rmSync(nextChain);
-      return rmSync(nextKey);
-    }
-    renameSync(nextChain, join(directory, files.chain));
+    rmSync(nextChain, { force: true });
+    rmSync(nextKey);
   }
-  renameSync(nextKey, join(directory, files.key));
 }
 
 function matches(key: string, chain: string): boolean {

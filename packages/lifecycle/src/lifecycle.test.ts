@@ -38,7 +38,11 @@ test("pending destruction refuses every operation and names the day", () => {
 test("both the key and its version must permit", () => {
   const at = { destroyAt: undefined };
   expect(whyRefused("encrypt", { keyState: "active", versionState: "active", ...at })).toBeUndefined();
-  expect(whyRefused("encrypt", { keyState: "active", versionState: "deactivated", ...at })).toContain("version");
+  expect(whyRefused("encrypt", { keyState: "active", versionState: "deactivated", ...at })).toContain(
+    "version",
+  );
   expect(whyRefused("decrypt", { keyState: "active", versionState: "deactivated", ...at })).toBeUndefined();
-  expect(whyRefused("decrypt", { keyState: "suspended", versionState: "active", ...at })).toContain("suspended");
+  expect(whyRefused("decrypt", { keyState: "suspended", versionState: "active", ...at })).toContain(
+    "suspended",
+  );
 });

@@ -14,7 +14,11 @@ export interface DomainEvent {
  * Writes an event into the transaction that makes it true. It reaches the bus as a CloudEvent 1.0
  * in JSON, at least once, on `claviger.events.<service>.<type>`.
  */
-export async function insertEvent(transaction: Transaction, service: string, event: DomainEvent): Promise<void> {
+export async function insertEvent(
+  transaction: Transaction,
+  service: string,
+  event: DomainEvent,
+): Promise<void> {
   const id = randomUUID();
   const cloudEvent = {
     specversion: "1.0",
@@ -26,8 +30,9 @@ export async function insertEvent(transaction: Transaction, service: string, eve
     datacontenttype: "application/json",
     data: event.data,
   };
-  await transaction.query(
-    "INSERT INTO outbox (id, kind, subject, payload) VALUES ($1, 'event', $2, $3)",
-    [id, `claviger.events.${service}.${event.type}`, Buffer.from(JSON.stringify(cloudEvent))],
-  );
+  await transaction.query("INSERT INTO outbox (id, kind, subject, payload) VALUES ($1, 'event', $2, $3)", [
+    id,
+    `claviger.events.${service}.${event.type}`,
+    Buffer.from(JSON.stringify(cloudEvent)),
+  ]);
 }

@@ -20,7 +20,9 @@ export interface RowSealer {
 export function rowSealerFromFile(path: string): RowSealer {
   const stats = statSync(path);
   if ((stats.mode & 0o077) !== 0) {
-    throw new DomainError("failed-precondition", `${path} can be read by others`, { hint: `chmod 600 ${path}` });
+    throw new DomainError("failed-precondition", `${path} can be read by others`, {
+      hint: `chmod 600 ${path}`,
+    });
   }
   const key = readFileSync(path);
   if (key.length !== sealKeyBytes) {

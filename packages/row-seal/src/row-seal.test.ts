@@ -27,5 +27,7 @@ test("values cannot slide from one field to the next", () => {
 
 test("the vector of docs/formats.md", () => {
   const seal = sealer.seal("role_bindings", { id: "b1", role: "user" });
-  expect(seal.toString("hex")).toMatchInlineSnapshot(`"013452cce2224248d0fd3b8c09553dff8eb1441c30cba569c97139b9195394271e"`);
+  expect(seal.toString("hex")).toMatchInlineSnapshot(
+    `"013452cce2224248d0fd3b8c09553dff8eb1441c30cba569c97139b9195394271e"`,
+  );
 });

@@ -1,5 +1,3 @@
-import { DomainError } from "@claviger/domain-error";
-import { type Identity, identityFromSubjectAltName } from "@claviger/identity";
 import {
   create,
   type DescMethod,
@@ -10,6 +8,8 @@ import {
   type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf";
+import { DomainError } from "@claviger/domain-error";
+import { type Identity, identityFromSubjectAltName } from "@claviger/identity";
 import type {
   handleServerStreamingCall,
   handleUnaryCall,
@@ -130,7 +130,11 @@ function streamHandler<Unit>(
   };
 }
 
-async function writeAll(call: RawStreamCall, method: DescMethod, messages: AsyncIterable<unknown>): Promise<void> {
+async function writeAll(
+  call: RawStreamCall,
+  method: DescMethod,
+  messages: AsyncIterable<unknown>,
+): Promise<void> {
   for await (const message of messages) {
     if (call.cancelled) return;
     if (!call.write(encode(method, message))) {
@@ -166,14 +170,20 @@ function incoming(
   };
 }
 
-function authenticate(call: RawUnaryCall | RawStreamCall, trustDomain: string): ReturnType<IncomingCall["authenticate"]> {
+function authenticate(
+  call: RawUnaryCall | RawStreamCall,
+  trustDomain: string,
+): ReturnType<IncomingCall["authenticate"]> {
   const certificate = call.getAuthContext().sslPeerCertificate;
   if (certificate?.raw === undefined) {
     throw new DomainError("unauthenticated", "no client certificate was presented");
   }
   // The handshake checked the dates once; a connection may outlive its certificate.
   if (Date.parse(certificate.valid_to) < Date.now()) {
-    throw new DomainError("unauthenticated", "the client certificate has expired since the connection was made");
+    throw new DomainError(
+      "unauthenticated",
+      "the client certificate has expired since the connection was made",
+    );
   }
   return {
     identity: identityFromSubjectAltName(certificate.subjectaltname, trustDomain),

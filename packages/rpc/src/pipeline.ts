@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { type AuditRecord, type AuditOutcome, buildAuditRecord } from "@claviger/audit-record";
+import { type DescMethod, fromBinary } from "@bufbuild/protobuf";
+import { type AuditOutcome, type AuditRecord, buildAuditRecord } from "@claviger/audit-record";
 import { DomainError } from "@claviger/domain-error";
 import type { Identity } from "@claviger/identity";
-import { type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import type { CallContext } from "./context.ts";
 import { asDomainError } from "./errors.ts";
 import type { PolicyRow } from "./policy.ts";
@@ -100,7 +100,8 @@ export async function passPipeline<Unit, Answer>(
     return await options.auditedWork.run(work, () => recordOf("allowed"));
   } catch (error) {
     const refusal = asDomainError(error);
-    if (refusal.kind === "internal") options.onInternalError(call.traceId, attempt.method, refusal.cause ?? refusal);
+    if (refusal.kind === "internal")
+      options.onInternalError(call.traceId, attempt.method, refusal.cause ?? refusal);
     if (!attempt.exempt) {
       const outcome = refusal.kind === "denied" || refusal.kind === "unauthenticated" ? "refused" : "failed";
       await options.auditedWork.keep(recordOf(outcome, refusal.kind)).catch((cause) => {
@@ -133,10 +134,9 @@ async function admit<Unit>(
   });
   if (!answer.allowed) {
     throw new DomainError("denied", answer.reason, {
-      hint:
-        !answer.reason.startsWith("no role")
-          ? undefined
-          : "an administrator can grant a role: claviger access grant ROLE --to IDENTITY --on KEYRING[/KEY]",
+      hint: !answer.reason.startsWith("no role")
+        ? undefined
+        : "an administrator can grant a role: claviger access grant ROLE --to IDENTITY --on KEYRING[/KEY]",
     });
   }
   return { identity, request };

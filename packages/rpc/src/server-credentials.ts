@@ -30,7 +30,10 @@ export class MutualTlsServerCredentials extends ServerCredentials {
 /** For the enrolment listener alone: the server is authenticated, the caller not yet. */
 export class ServerOnlyTlsCredentials extends ServerCredentials {
   constructor(identity: TlsIdentity) {
-    super({ requestCert: false, minVersion: "TLSv1.3", handshakeTimeout: 10_000 }, contextOptions(identity.material));
+    super(
+      { requestCert: false, minVersion: "TLSv1.3", handshakeTimeout: 10_000 },
+      contextOptions(identity.material),
+    );
     identity.onChange((material) => this.updateSecureContextOptions(contextOptions(material)));
   }
 

@@ -13,7 +13,10 @@ const stopMilliseconds = 8000;
  * Runs a service until SIGTERM, SIGINT, or the end of standard input where it is a pipe: then whoever
  * started it has died. Whatever nobody caught ends the process; its supervisor starts it anew.
  */
-export async function runService(logger: Logger, start: (lifetime: Lifetime) => Promise<void>): Promise<void> {
+export async function runService(
+  logger: Logger,
+  start: (lifetime: Lifetime) => Promise<void>,
+): Promise<void> {
   // Every TLS context of this process, also those that libraries make (facts: grpc-js has no setting).
   tls.DEFAULT_MIN_VERSION = "TLSv1.3";
   const actions: { name: string; action: () => PromiseLike<void> | void }[] = [];

@@ -42,7 +42,10 @@ export function statusService<Unit>(options: {
 
 const probeMilliseconds = 2000;
 
-export function probe(name: string, ask: () => Promise<{ version: string; detail?: string }>): DependencyProbe {
+export function probe(
+  name: string,
+  ask: () => Promise<{ version: string; detail?: string }>,
+): DependencyProbe {
   return async () => {
     try {
       const late = new Promise<never>((_, reject) => {

@@ -1,6 +1,6 @@
 import { createHash, generateKeyPairSync } from "node:crypto";
 import { type Client, createServiceClient, Transport } from "@claviger/client";
-import { type TlsIdentity, serviceIdentity } from "@claviger/identity";
+import { serviceIdentity, type TlsIdentity } from "@claviger/identity";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { buildCertificateSigningRequest } from "@claviger/x509";
 
@@ -37,7 +37,9 @@ export class TrustKeeper implements AsyncDisposable {
       identity: options.identity,
       serverIdentity: serviceIdentity(options.trustDomain, "distribution").uri,
     });
-    this.#distribution = createServiceClient(CertificateService, this.#transport, { deadlineMilliseconds: 3000 });
+    this.#distribution = createServiceClient(CertificateService, this.#transport, {
+      deadlineMilliseconds: 3000,
+    });
   }
 
   start(): void {

@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
-import { buildCertificateSigningRequest } from "./csr-builder.ts";
 import { parseCertificateSigningRequest } from "./csr.ts";
+import { buildCertificateSigningRequest } from "./csr-builder.ts";
 
 test("what is built is read back, with its key and its subject", () => {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });

@@ -62,7 +62,9 @@ export class Checkpointer implements AsyncDisposable {
       const checkpoint = await this.sign();
       if (checkpoint !== undefined && checkpoint.size >= size) return checkpoint;
     }
-    throw new DomainError("unavailable", "no checkpoint covers this record yet", { hint: "try again in a second" });
+    throw new DomainError("unavailable", "no checkpoint covers this record yet", {
+      hint: "try again in a second",
+    });
   }
 
   async #sign(): Promise<CheckpointRow | undefined> {
@@ -75,7 +77,11 @@ export class Checkpointer implements AsyncDisposable {
     });
     if (head.root === undefined) return head.newest;
     const { root, size } = head;
-    const { signature, subjectPublicKeyInfo } = await generator.signCheckpoint({ origin, size: BigInt(size), root });
+    const { signature, subjectPublicKeyInfo } = await generator.signCheckpoint({
+      origin,
+      size: BigInt(size),
+      root,
+    });
     const text = formatCheckpointText({ origin, size, root });
     const keyId = ecdsaKeyId(subjectPublicKeyInfo);
     const note = formatNote(text, [{ name: origin, keyId, signature }]);

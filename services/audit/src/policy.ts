@@ -1,4 +1,4 @@
-import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
+import type { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
 import type { Policy } from "@claviger/rpc";
 
 const reading = { callers: "anyone", permission: "audit.read" } as const;

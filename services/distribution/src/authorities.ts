@@ -14,7 +14,12 @@ import {
   readCertificate,
 } from "@claviger/x509";
 import type { Registry } from "./registry.ts";
-import { type AuthorityName, type AuthorityRow, findAuthority, insertAuthority } from "./store/authorities.ts";
+import {
+  type AuthorityName,
+  type AuthorityRow,
+  findAuthority,
+  insertAuthority,
+} from "./store/authorities.ts";
 
 export interface GeneratorClients {
   keys: Client<typeof KeyGenerationService>;
@@ -41,7 +46,10 @@ export interface Authorities {
 }
 
 const yearMilliseconds = 365 * 86_400_000;
-const lifetimes: Record<AuthorityName, number> = { root: 20 * yearMilliseconds, issuing: 5 * yearMilliseconds };
+const lifetimes: Record<AuthorityName, number> = {
+  root: 20 * yearMilliseconds,
+  issuing: 5 * yearMilliseconds,
+};
 const backdateMilliseconds = 60_000;
 const keyOf: Record<AuthorityName, string> = { root: "system/ca-root", issuing: "system/ca-issuing" };
 
@@ -55,7 +63,10 @@ export async function openAuthorities(options: {
   const { generator, inTransaction } = options;
   const load = (name: AuthorityName): Promise<AuthorityRow | undefined> =>
     inTransaction(({ sealer, tx }) => findAuthority(tx, sealer, name));
-  const open = async (name: AuthorityName, make: (draft: AuthorityDraft) => Promise<Uint8Array>): Promise<Authority> => {
+  const open = async (
+    name: AuthorityName,
+    make: (draft: AuthorityDraft) => Promise<Uint8Array>,
+  ): Promise<Authority> => {
     const found = await load(name);
     if (found !== undefined) return authorityOf(found, generator);
     const draft = await draftAuthority(name, generator);
@@ -75,7 +86,9 @@ export async function openAuthorities(options: {
     return authorityOf(kept, generator);
   };
   const organization = options.trustDomain;
-  const root = await open("root", (draft) => makeRoot(draft, { commonName: "Claviger root CA", organization }));
+  const root = await open("root", (draft) =>
+    makeRoot(draft, { commonName: "Claviger root CA", organization }),
+  );
   const issuing = await open("issuing", (draft) =>
     makeIssuing(draft, root, { commonName: "Claviger issuing CA", organization }, options.publicHttpAddress),
   );

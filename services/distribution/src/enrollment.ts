@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { type Identity, identityFromName, parseIdentity } from "@claviger/identity";
-import type { AccessClient } from "./revocation.ts";
 import { publish, type Registry } from "./registry.ts";
+import type { AccessClient } from "./revocation.ts";
 import { findIdentity, insertToken, lockToken, markTokenUsed, saveIdentity } from "./store/identities.ts";
 
 const lifetimeSecondsDefault = 3600;
@@ -45,7 +45,9 @@ export function secretOf(token: string): string {
   if (token === "" || token.length > tokenCharactersMax) throw unreadable;
   if (!token.startsWith(tokenPrefix)) return token;
   try {
-    const { s } = JSON.parse(Buffer.from(token.slice(tokenPrefix.length), "base64url").toString("utf8")) as { s?: unknown };
+    const { s } = JSON.parse(Buffer.from(token.slice(tokenPrefix.length), "base64url").toString("utf8")) as {
+      s?: unknown;
+    };
     if (typeof s === "string" && s !== "") return s;
   } catch {
     // Said below.
@@ -122,7 +124,11 @@ export async function redeem(registry: Registry, token: string): Promise<Identit
  * The first administrator's invitation: bootstrap, on the host, gave us the hash, its holder has the
  * secret. A hash that we know already was dealt with; a new one mends an expired administrator.
  */
-export async function inviteFirstAdministrator(registry: Registry, trustDomain: string, hash: string): Promise<void> {
+export async function inviteFirstAdministrator(
+  registry: Registry,
+  trustDomain: string,
+  hash: string,
+): Promise<void> {
   const secretHash = Buffer.from(hash, "hex");
   if ((await lockToken(registry.tx, registry.sealer, secretHash)) !== undefined) return;
   const identity = identityFromName(trustDomain, "user/administrator").uri;

@@ -61,7 +61,9 @@ export async function issueCertificate(
     authority: issuer.row.name,
     authorityGeneration: issuer.row.generation,
     subject: describeName(encodeName(request.subject)),
-    names: request.subjectAltNames.map((name) => Object.entries(name).map(([kind, value]) => `${kind}:${value}`)[0]!),
+    names: request.subjectAltNames.map(
+      (name) => Object.entries(name).map(([kind, value]) => `${kind}:${value}`)[0]!,
+    ),
     profile: request.profile,
     identity: request.identity?.uri ?? null,
     requestedBy: request.requestedBy,

@@ -43,7 +43,13 @@ async function start(lifetime: Lifetime): Promise<void> {
   const { publicHttpAddress, serviceHosts, trustDomain } = settings;
   const sealer = rowSealerFromFile(settings.sealKeyPath);
   const open = (tx: Transaction): Registry => ({ tx, sealer, now: new Date() });
-  const parts = openDatabaseService({ service, settings, logger, lifetime, onGap: () => access.invalidate() });
+  const parts = openDatabaseService({
+    service,
+    settings,
+    logger,
+    lifetime,
+    onGap: () => access.invalidate(),
+  });
   const { bus, database, identity, probes, warn, work } = parts;
   const inTransaction = <T>(action: (registry: Registry) => Promise<T>): Promise<T> =>
     database.transaction((tx) => action(open(tx)));
@@ -66,7 +72,9 @@ async function start(lifetime: Lifetime): Promise<void> {
   );
   const { firstAdministratorHash } = settings;
   if (firstAdministratorHash !== undefined) {
-    await inTransaction((registry) => inviteFirstAdministrator(registry, trustDomain, firstAdministratorHash));
+    await inTransaction((registry) =>
+      inviteFirstAdministrator(registry, trustDomain, firstAdministratorHash),
+    );
   }
   const lists = new RevocationLists({ authorities, inTransaction });
   const shared: DistributionContext = {
@@ -81,7 +89,9 @@ async function start(lifetime: Lifetime): Promise<void> {
       trustDomain,
       enrollmentAddress: settings.publicEnrollmentAddress,
       httpAddress: publicHttpAddress,
-      rootSha256: readCertificate(authorities.root.row.certificate).fingerprintSha256.toLowerCase().replaceAll(":", ""),
+      rootSha256: readCertificate(authorities.root.row.certificate)
+        .fingerprintSha256.toLowerCase()
+        .replaceAll(":", ""),
     },
   };
 

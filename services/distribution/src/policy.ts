@@ -1,6 +1,6 @@
 import type { Permission } from "@claviger/access";
-import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
-import { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import type { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
+import type { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
 import type { Policy } from "@claviger/rpc";
 
 function everywhere(permission: Permission) {

@@ -13,8 +13,16 @@ const day = 86_400;
 
 /** Profiles as data: what a certificate is for, and for how long. */
 export const profiles = {
-  server: { extendedKeyUsage: ["serverAuth"], lifetimeSecondsDefault: 90 * day, lifetimeSecondsMax: 398 * day },
-  client: { extendedKeyUsage: ["clientAuth"], lifetimeSecondsDefault: 30 * day, lifetimeSecondsMax: 398 * day },
+  server: {
+    extendedKeyUsage: ["serverAuth"],
+    lifetimeSecondsDefault: 90 * day,
+    lifetimeSecondsMax: 398 * day,
+  },
+  client: {
+    extendedKeyUsage: ["clientAuth"],
+    lifetimeSecondsDefault: 30 * day,
+    lifetimeSecondsMax: 398 * day,
+  },
   workload: {
     extendedKeyUsage: ["serverAuth", "clientAuth"],
     lifetimeSecondsDefault: 30 * day,
@@ -96,9 +104,13 @@ function serverNames({ subject, subjectAltNames }: CertificateSigningRequest): r
   }
   const named = subjectAltNames.some((name) => Object.values(name).includes(commonName ?? ""));
   if (commonName !== undefined && !named) {
-    throw new DomainError("invalid-argument", `the common name ${commonName} is not among the alternative names`, {
-      hint: "a server's common name, where it has one, is one of its DNS names (CA/B Forum baseline 7.1.4.3)",
-    });
+    throw new DomainError(
+      "invalid-argument",
+      `the common name ${commonName} is not among the alternative names`,
+      {
+        hint: "a server's common name, where it has one, is one of its DNS names (CA/B Forum baseline 7.1.4.3)",
+      },
+    );
   }
   return subjectAltNames;
 }
@@ -119,7 +131,10 @@ function workloadNames({ subjectAltNames }: CertificateSigningRequest, trustDoma
   }
   const identity = parseIdentity(only.uri);
   if (identity.trustDomain !== trustDomain || identity.kind === "claviger") {
-    throw new DomainError("denied", "this name is not given out: identities of Claviger's own come from bootstrap alone");
+    throw new DomainError(
+      "denied",
+      "this name is not given out: identities of Claviger's own come from bootstrap alone",
+    );
   }
   return { subject: {}, subjectAltNames: [{ uri: identity.uri }], identity };
 }

@@ -1,5 +1,5 @@
-import { createServer, type Server, type ServerResponse } from "node:http";
 import { createHash } from "node:crypto";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import type { Authorities } from "./authorities.ts";
 import type { RevocationLists } from "./revocation-lists.ts";
 
@@ -30,23 +30,34 @@ export function createPublicHttp(options: {
     read: () => lists.current(name),
   });
   const artefacts = new Map<string, Artefact>([
-    ["/v1/bundle.pem", { type: "application/pem-certificate-chain", maxAgeSeconds: 300, read: () => Buffer.from(authorities.trustBundle) }],
+    [
+      "/v1/bundle.pem",
+      {
+        type: "application/pem-certificate-chain",
+        maxAgeSeconds: 300,
+        read: () => Buffer.from(authorities.trustBundle),
+      },
+    ],
     ["/v1/ca/root.cer", certificate("root")],
     ["/v1/ca/issuing.cer", certificate("issuing")],
     ["/v1/crl/root.crl", list("root")],
     ["/v1/crl/issuing.crl", list("issuing")],
   ]);
-  const server = createServer({ requestTimeout: requestMilliseconds, maxHeaderSize: 8192 }, (request, response) => {
-    const artefact = artefacts.get(request.url ?? "");
-    if (request.method !== "GET" && request.method !== "HEAD") return refuse(response, 405, "only GET is served here\n");
-    if (artefact === undefined) {
-      return refuse(response, 404, `there is ${[...artefacts.keys()].join(", ")}\n`);
-    }
-    answer(artefact, request.headers["if-none-match"], request.method, response).catch((error: Error) => {
-      onTrouble(`a public artefact could not be served: ${error.message}`);
-      refuse(response, 503, "not available right now\n");
-    });
-  });
+  const server = createServer(
+    { requestTimeout: requestMilliseconds, maxHeaderSize: 8192 },
+    (request, response) => {
+      const artefact = artefacts.get(request.url ?? "");
+      if (request.method !== "GET" && request.method !== "HEAD")
+        return refuse(response, 405, "only GET is served here\n");
+      if (artefact === undefined) {
+        return refuse(response, 404, `there is ${[...artefacts.keys()].join(", ")}\n`);
+      }
+      answer(artefact, request.headers["if-none-match"], request.method, response).catch((error: Error) => {
+        onTrouble(`a public artefact could not be served: ${error.message}`);
+        refuse(response, 503, "not available right now\n");
+      });
+    },
+  );
   server.maxConnections = connectionsMax;
   return server;
 }
@@ -70,6 +81,9 @@ async function answer(
 }
 
 function refuse(response: ServerResponse, status: number, text: string): void {
-  if (response.headersSent) return response.destroy() as unknown as void;
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
   response.writeHead(status, { "Content-Type": "text/plain; charset=utf-8" }).end(text);
 }

@@ -50,12 +50,17 @@ async function currentList(registry: Registry, authority: Authority): Promise<Re
   const { generation, name } = authority.row;
   const newest = await newestList(registry.tx, name, generation);
   const revoked = await countRevoked(registry.tx, name, generation);
-  const fresh = newest !== undefined && newest.nextUpdate.getTime() - registry.now.getTime() > renewBeforeMilliseconds;
+  const fresh =
+    newest !== undefined && newest.nextUpdate.getTime() - registry.now.getTime() > renewBeforeMilliseconds;
   if (fresh && newest.revoked === revoked) return newest;
   return signList(registry, authority, (newest?.number ?? 0) + 1);
 }
 
-async function signList(registry: Registry, authority: Authority, number: number): Promise<RevocationListRow> {
+async function signList(
+  registry: Registry,
+  authority: Authority,
+  number: number,
+): Promise<RevocationListRow> {
   const { generation, name } = authority.row;
   const entries = await listRevoked(registry.tx, registry.sealer, name, generation);
   const row: RevocationListRow = {

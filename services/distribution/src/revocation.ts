@@ -15,9 +15,13 @@ export function checkReason(reason: string): RevocationReason {
   const chosen = reason || "unspecified";
   if (isRevocationReason(chosen) && chosen !== "certificateHold") return chosen;
   const known = Object.keys(revocationReasons).filter((name) => name !== "certificateHold");
-  throw new DomainError("invalid-argument", `"${chosen.slice(0, 40)}" is not a reason that this version serves`, {
-    hint: `one of ${known.join(", ")} (RFC 5280 section 5.3.1)`,
-  });
+  throw new DomainError(
+    "invalid-argument",
+    `"${chosen.slice(0, 40)}" is not a reason that this version serves`,
+    {
+      hint: `one of ${known.join(", ")} (RFC 5280 section 5.3.1)`,
+    },
+  );
 }
 
 export async function revokeCertificate(
@@ -27,7 +31,10 @@ export async function revokeCertificate(
   reason: RevocationReason,
 ): Promise<CertificateRow> {
   if (row.revokedAt !== null) {
-    throw new DomainError("failed-precondition", `${row.serial} was revoked on ${row.revokedAt.toISOString()}`);
+    throw new DomainError(
+      "failed-precondition",
+      `${row.serial} was revoked on ${row.revokedAt.toISOString()}`,
+    );
   }
   await storage.recordRevocation({ certificateSerial: row.serial, reason, revoked: true });
   const revoked = await markRevoked(registry.tx, registry.sealer, row, registry.now, reason);
@@ -44,7 +51,8 @@ export async function revokeIdentity(
 ): Promise<{ row: IdentityRow; certificates: number }> {
   const found = await findIdentity(registry.tx, registry.sealer, identity, "lock");
   if (found === undefined) throw new DomainError("not-found", `there is no identity ${identity}`);
-  if (found.state === "revoked") throw new DomainError("failed-precondition", `${identity} is revoked already`);
+  if (found.state === "revoked")
+    throw new DomainError("failed-precondition", `${identity} is revoked already`);
   await storage.recordRevocation({ identity, reason, revoked: true });
   const live = await lockLiveCertificates(registry.tx, registry.sealer, identity, registry.now);
   if (live.length > identitiesCertificatesMax) {

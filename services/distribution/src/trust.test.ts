@@ -20,7 +20,11 @@ test("nobody renews before everybody trusts the bundle", () => {
 
 test("nobody drops the bootstrap CA before everybody has renewed", () => {
   const rows = names.map((name) => row(name, name !== "nats"));
-  expect(decideTrust(rows, "new", "storage")).toMatchObject({ renewNow: false, dropBootstrap: false, waitingFor: ["nats"] });
+  expect(decideTrust(rows, "new", "storage")).toMatchObject({
+    renewNow: false,
+    dropBootstrap: false,
+    waitingFor: ["nats"],
+  });
   expect(decideTrust(rows, "new", "nats").renewNow).toBe(true);
   const all = names.map((name) => row(name, true));
   expect(decideTrust(all, "new", "storage")).toMatchObject({ dropBootstrap: true, settled: false });

@@ -29,7 +29,11 @@ export function bundleDigest(bundle: string): string {
  * everybody takes the bundle before anybody renews, and everybody has renewed before anybody stops
  * trusting the bootstrap CA.
  */
-export async function adviseTrust(registry: Registry, bundle: string, report: TrustReport): Promise<TrustAdvice> {
+export async function adviseTrust(
+  registry: Registry,
+  bundle: string,
+  report: TrustReport,
+): Promise<TrustAdvice> {
   const certificate = await findCertificate(registry.tx, registry.sealer, report.certificateSerial);
   const renewed = certificate?.profile === "service";
   await saveTrust(registry.tx, {

@@ -38,10 +38,22 @@ export type Algorithm = keyof typeof algorithms;
 
 /** What people ask for by habit, and why not. */
 const refused: readonly { pattern: RegExp; why: string; instead: string }[] = [
-  { pattern: /^(3?des|tdea|des-ede|rc[24]|blowfish)/, why: "is no longer approved (SP 800-131A)", instead: "aes-256-gcm" },
+  {
+    pattern: /^(3?des|tdea|des-ede|rc[24]|blowfish)/,
+    why: "is no longer approved (SP 800-131A)",
+    instead: "aes-256-gcm",
+  },
   { pattern: /^aes.*(ecb|cbc|ctr)/, why: "does not authenticate what it encrypts", instead: "aes-256-gcm" },
-  { pattern: /^(rsa-?1024|dsa|.*sha-?1$|md5)/, why: "is no longer approved (SP 800-131A)", instead: "ecdsa-p256" },
-  { pattern: /^(secp256k1|ecdsa-(secp256k1|p192|p224))/, why: "is not an approved curve (SP 800-186)", instead: "ecdsa-p256" },
+  {
+    pattern: /^(rsa-?1024|dsa|.*sha-?1$|md5)/,
+    why: "is no longer approved (SP 800-131A)",
+    instead: "ecdsa-p256",
+  },
+  {
+    pattern: /^(secp256k1|ecdsa-(secp256k1|p192|p224))/,
+    why: "is not an approved curve (SP 800-186)",
+    instead: "ecdsa-p256",
+  },
 ];
 
 /** @throws DomainError `invalid-argument` with the reason and what to use instead */

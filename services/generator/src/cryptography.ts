@@ -52,7 +52,9 @@ export async function decrypt(
     });
   }
   const associatedData = boundData(parsed.header, item.associatedData);
-  const plaintext = await key.use((mechanism) => mechanism.open!(parsed.nonce, associatedData, parsed.sealed));
+  const plaintext = await key.use((mechanism) =>
+    mechanism.open!(parsed.nonce, associatedData, parsed.sealed),
+  );
   return { plaintext, version: key.facts.version };
 }
 
@@ -62,9 +64,13 @@ async function requireVersion(keys: KeyStore, name: string, version: number): Pr
     return await keys.require(name, version, "decrypt");
   } catch (error) {
     if (error instanceof DomainError && error.kind === "not-found" && error.message.includes("no version")) {
-      throw new DomainError("integrity", `this ciphertext names version ${version}, which ${name} does not have`, {
-        cause: error,
-      });
+      throw new DomainError(
+        "integrity",
+        `this ciphertext names version ${version}, which ${name} does not have`,
+        {
+          cause: error,
+        },
+      );
     }
     throw error;
   }
@@ -87,9 +93,13 @@ function boundData(header: Uint8Array, associatedData: Uint8Array): Uint8Array {
 
 function checkSize(bytes: Uint8Array, max: number, what: string): void {
   if (bytes.length > max) {
-    throw new DomainError("invalid-argument", `the ${what} has ${bytes.length} bytes, and at most ${max} are taken`, {
-      hint: "encrypt large data with a data key of your own and that key with Claviger",
-    });
+    throw new DomainError(
+      "invalid-argument",
+      `the ${what} has ${bytes.length} bytes, and at most ${max} are taken`,
+      {
+        hint: "encrypt large data with a data key of your own and that key with Claviger",
+      },
+    );
   }
 }
 

@@ -1,8 +1,8 @@
 import { createPublicKey, generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
 import type { Client } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
-import type { Key } from "@claviger/proto/storage/v1/key_pb.ts";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
+import type { Key } from "@claviger/proto/storage/v1/key_pb.ts";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { type Algorithm, algorithmRow, checkAlgorithm, checkProtection } from "./algorithms.ts";
 import type { GeneratedHsmKey, Hsm } from "./hsm/port.ts";
@@ -71,7 +71,10 @@ export class KeyMaker {
     const { key } = await this.#storage.getKeyMaterial({ name, version: 0 });
     if (key === undefined) throw new DomainError("integrity", "storage answered without a key");
     if (expected !== 0 && expected !== key.currentVersion) {
-      throw new DomainError("failed-precondition", `${name} is at version ${key.currentVersion}, not ${expected}`);
+      throw new DomainError(
+        "failed-precondition",
+        `${name} is at version ${key.currentVersion}, not ${expected}`,
+      );
     }
     const algorithm = checkAlgorithm(key.algorithm);
     const binding: MaterialBinding = {
@@ -109,7 +112,8 @@ export class KeyMaker {
       keyringKey,
       algorithmRow(algorithm).hsmKind,
     );
-    const publicKey = publicPoint === undefined ? Buffer.alloc(0) : Buffer.concat([p256SpkiPrefix, publicPoint]);
+    const publicKey =
+      publicPoint === undefined ? Buffer.alloc(0) : Buffer.concat([p256SpkiPrefix, publicPoint]);
     // Loading it checks that the point is on the curve (SP 800-56A Rev. 3, 5.6.2.3.3).
     if (publicKey.length > 0) createPublicKey({ key: publicKey, format: "der", type: "spki" });
     return { wrapped, publicKey };

@@ -3,8 +3,8 @@ import type { Client } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
 import { LeaseCache } from "@claviger/lease";
 import { isKeyState, type KeyCondition, type KeyOperation, whyRefused } from "@claviger/lifecycle";
-import type { Key, KeyVersion } from "@claviger/proto/storage/v1/key_pb.ts";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
+import type { Key, KeyVersion } from "@claviger/proto/storage/v1/key_pb.ts";
 import { type Algorithm, algorithmRow, checkAlgorithm, checkProtection } from "./algorithms.ts";
 import { uuidBytes } from "./ciphertext.ts";
 import type { Hsm } from "./hsm/port.ts";
@@ -80,7 +80,10 @@ export class KeyStore implements Disposable {
     const keyringKey = await keyringKeys.find(name.split("/")[0]!, envelope.keyringGeneration);
     if (facts.protection === "hsm") {
       const kind = algorithmRow(facts.algorithm).hsmKind;
-      return new UsableKey(facts, hsmMechanism(hsm, await hsm.unwrapKey(keyringKey, kind, envelope.wrapped), onTrouble));
+      return new UsableKey(
+        facts,
+        hsmMechanism(hsm, await hsm.unwrapKey(keyringKey, kind, envelope.wrapped), onTrouble),
+      );
     }
     using secret = await hsm.unwrapSecret(keyringKey, envelope.wrapped);
     return new UsableKey(facts, softwareMechanism(facts.algorithm, secret));
@@ -101,9 +104,13 @@ function checkOperation(
   operation: KeyOperation,
 ): void {
   if (!algorithmRow(facts.algorithm).operations.includes(operation)) {
-    throw new DomainError("failed-precondition", `${facts.name} is a key for ${facts.algorithm}, which cannot ${operation}`, {
-      hint: "claviger keys show tells what a key is for",
-    });
+    throw new DomainError(
+      "failed-precondition",
+      `${facts.name} is a key for ${facts.algorithm}, which cannot ${operation}`,
+      {
+        hint: "claviger keys show tells what a key is for",
+      },
+    );
   }
   const refusal = whyRefused(operation, facts.condition);
   if (refusal === undefined) return;

@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import type { Client } from "@claviger/client";
 import { DomainError, type ErrorKind, isDomainError } from "@claviger/domain-error";
 import { LeaseCache } from "@claviger/lease";
-import type { Keyring } from "@claviger/proto/storage/v1/key_pb.ts";
 import type { KeyMaterialService, WrappedGeneration } from "@claviger/proto/storage/v1/key_material_pb.ts";
+import type { Keyring } from "@claviger/proto/storage/v1/key_pb.ts";
 import type { Hsm, KeyringKeyId } from "./hsm/port.ts";
 
 export interface OriginalCall {

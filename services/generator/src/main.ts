@@ -67,7 +67,14 @@ async function start(lifetime: Lifetime): Promise<void> {
     access.invalidate();
     keyStore.invalidateAll();
   };
-  const bus = openBus({ url: settings.natsUrl, service, trustDomain: settings.trustDomain, identity, onTrouble: warn, onGap: forget });
+  const bus = openBus({
+    url: settings.natsUrl,
+    service,
+    trustDomain: settings.trustDomain,
+    identity,
+    onTrouble: warn,
+    onGap: forget,
+  });
   lifetime.onStop("bus", () => bus[Symbol.asyncDispose]());
   followEvents(bus, keyStore, access);
   const spool = await AuditSpool.open({

@@ -1,7 +1,7 @@
 import type { Permission } from "@claviger/access";
-import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
-import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
-import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
+import type { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
+import type { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
+import type { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import type { Policy } from "@claviger/rpc";
 
 function onName(permission: Permission) {

@@ -76,7 +76,8 @@ export class UsableKey {
   }
 
   verify(message: Uint8Array, signature: Uint8Array): boolean {
-    if (this.#publicKey === undefined) throw new DomainError("internal", "a key without a public half was asked to verify");
+    if (this.#publicKey === undefined)
+      throw new DomainError("internal", "a key without a public half was asked to verify");
     return verify("sha256", message, { key: this.#publicKey, dsaEncoding: "der" }, signature);
   }
 
@@ -94,7 +95,11 @@ export class UsableKey {
 /** OpenSSL with a key in this process's memory, held by a KeyObject outside the V8 heap. */
 export function softwareMechanism(algorithm: Algorithm, secret: SecretBytes): KeyMechanism {
   if (algorithm === "aes-256-gcm") return softwareAesGcm(secret);
-  let key: KeyObject | undefined = createPrivateKey({ key: asBuffer(secret.expose()), format: "der", type: "pkcs8" });
+  let key: KeyObject | undefined = createPrivateKey({
+    key: asBuffer(secret.expose()),
+    format: "der",
+    type: "pkcs8",
+  });
   return {
     sign: (message) => sign("sha256", message, { key: present(key), dsaEncoding: "der" }),
     destroy() {
@@ -146,7 +151,8 @@ export function hsmMechanism(hsm: Hsm, key: HsmKey, onTrouble: (error: unknown) 
   }
   return {
     // Hashed here: SoftHSM has no CKM_ECDSA_SHA256.
-    sign: async (message) => ecdsaRawToDer(await hsm.signDigest(key, createHash("sha256").update(message).digest())),
+    sign: async (message) =>
+      ecdsaRawToDer(await hsm.signDigest(key, createHash("sha256").update(message).digest())),
     destroy,
   };
 }

@@ -21,7 +21,13 @@ const versionsPage = 1000;
 /** A UUID that is the same whenever and wherever it is made of the same words. */
 export function derivedUuid(...words: readonly (string | number)[]): string {
   const hex = createHash("sha256").update(words.join("\n")).digest("hex");
-  return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20, 32)].join("-");
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `8${hex.slice(13, 16)}`,
+    `8${hex.slice(17, 20)}`,
+    hex.slice(20, 32),
+  ].join("-");
 }
 
 /**

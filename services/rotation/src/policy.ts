@@ -1,4 +1,4 @@
-import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
+import type { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
 import type { Policy } from "@claviger/rpc";
 
 const named = (request: { name: string }): string => request.name;

@@ -18,7 +18,9 @@ test("a binding on a keyring covers its keys and not a keyring whose name begins
 
 test("an administrator looks at system keys and cannot use, destroy or rotate them", () => {
   for (const permission of ["keys.sign", "keys.encrypt", "keys.destroy", "keys.rotate", "keys.create"]) {
-    expect(decideForCaller(alice, permission, "system/ca-root", bind("administrator", "*")).allowed).toBe(false);
+    expect(decideForCaller(alice, permission, "system/ca-root", bind("administrator", "*")).allowed).toBe(
+      false,
+    );
   }
   expect(decideForCaller(alice, "keys.get", "system/ca-root", bind("administrator", "*")).allowed).toBe(true);
 });
@@ -32,7 +34,9 @@ test("an auditor reads and uses nothing, a user uses and changes nothing", () =>
   for (const permission of ["keys.create", "keys.rotate", "keys.destroy", "access.grant", "audit.read"]) {
     expect(decideForCaller(alice, permission, "r/k", bind("user", "*")).allowed).toBe(false);
   }
-  expect(roles.auditor.permissions.some((permission) => /create|grant|destroy|sign|crypt/.test(permission))).toBe(false);
+  expect(
+    roles.auditor.permissions.some((permission) => /create|grant|destroy|sign|crypt/.test(permission)),
+  ).toBe(false);
 });
 
 test("a role that does not exist permits nothing", () => {
@@ -42,11 +46,17 @@ test("a role that does not exist permits nothing", () => {
 });
 
 test("services act under grants for named keys alone", () => {
-  expect(decideForService(service("distribution"), "keys.sign", "system/ca-issuing", never).allowed).toBe(true);
-  expect(decideForService(service("distribution"), "keys.sign", "system/audit-checkpoint", never).allowed).toBe(false);
+  expect(decideForService(service("distribution"), "keys.sign", "system/ca-issuing", never).allowed).toBe(
+    true,
+  );
+  expect(
+    decideForService(service("distribution"), "keys.sign", "system/audit-checkpoint", never).allowed,
+  ).toBe(false);
   expect(decideForService(service("distribution"), "keys.sign", "payments/ca-1", never).allowed).toBe(false);
   expect(decideForService(service("storage"), "keys.decrypt", "payments/card", never).allowed).toBe(false);
-  expect(decideForService(service("audit"), "keys.sign", "system/audit-checkpoint", never).allowed).toBe(false);
+  expect(decideForService(service("audit"), "keys.sign", "system/audit-checkpoint", never).allowed).toBe(
+    false,
+  );
 });
 
 test("rotation rotates only what is due", () => {

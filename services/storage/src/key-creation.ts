@@ -5,7 +5,14 @@ import { requireAlive } from "./key-lifecycle.ts";
 import { checkKeyringName, parseKeyName } from "./names.ts";
 import { fullName, publish, type Registry } from "./registry.ts";
 import { findKeyring, insertGeneration, insertKeyring, type KeyringRow } from "./store/keyrings.ts";
-import { findVersion, insertKey, insertVersion, type KeyRow, updateKey, updateVersion } from "./store/keys.ts";
+import {
+  findVersion,
+  insertKey,
+  insertVersion,
+  type KeyRow,
+  updateKey,
+  updateVersion,
+} from "./store/keys.ts";
 
 export interface NewKey {
   id: string;
@@ -27,7 +34,13 @@ const materialBytesMax = 64 * 1024;
 
 export async function createKeyring(
   registry: Registry,
-  request: { name: string; generation: number; tokenObjectId: string; recoveryWrap: Uint8Array; createdBy: string },
+  request: {
+    name: string;
+    generation: number;
+    tokenObjectId: string;
+    recoveryWrap: Uint8Array;
+    createdBy: string;
+  },
 ): Promise<KeyringRow> {
   const name = checkKeyringName(request.name);
   if (await findKeyring(registry.tx, registry.sealer, name)) {
@@ -102,7 +115,11 @@ export async function addVersion(
       hint: "look at `claviger keys versions`, and rotate again if you still want to",
     });
   }
-  const refusal = whyRefused("new-version", { keyState: key.state, versionState: "active", destroyAt: undefined });
+  const refusal = whyRefused("new-version", {
+    keyState: key.state,
+    versionState: "active",
+    destroyAt: undefined,
+  });
   if (refusal !== undefined) throw new DomainError("failed-precondition", `${fullName(key)} ${refusal}`);
   const previous = await findVersion(registry.tx, registry.sealer, key.id, key.currentVersion);
   if (previous?.state === "active" || previous?.state === "suspended") {

@@ -1,7 +1,7 @@
 import type { Transaction } from "@claviger/database";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
-import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
+import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { rowSealerFromFile } from "@claviger/row-seal";
 import { register } from "@claviger/rpc";
 import { createLogger, type Lifetime, openDatabaseService, runService, serve } from "@claviger/service";
@@ -26,7 +26,12 @@ async function start(lifetime: Lifetime): Promise<void> {
   const { trustDomain } = settings;
   const sealer = rowSealerFromFile(settings.sealKeyPath);
   const open = (tx: Transaction): Registry => ({ tx, sealer, now: new Date() });
-  const { database, identity, probes, warn, work } = openDatabaseService({ service, settings, logger, lifetime });
+  const { database, identity, probes, warn, work } = openDatabaseService({
+    service,
+    settings,
+    logger,
+    lifetime,
+  });
 
   await database.transaction((tx) => bindFirstAdministrator(open(tx), trustDomain));
   const purger = new Purger({

@@ -6,14 +6,17 @@ export interface KeyName {
 }
 
 const partPattern = /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/;
-const rule = "lower-case letters, digits, dots, dashes and underscores, at most 63, beginning and ending with a letter or digit";
+const rule =
+  "lower-case letters, digits, dots, dashes and underscores, at most 63, beginning and ending with a letter or digit";
 
 /** Claviger's own keys: CA keys, the audit log's. Only its services use them. */
 export const systemKeyring = "system";
 
 export function checkKeyringName(name: string): string {
   if (!partPattern.test(name)) {
-    throw new DomainError("invalid-argument", `"${printable(name)}" is not a keyring's name`, { hint: `a name has ${rule}` });
+    throw new DomainError("invalid-argument", `"${printable(name)}" is not a keyring's name`, {
+      hint: `a name has ${rule}`,
+    });
   }
   return name;
 }

@@ -1,7 +1,7 @@
-import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
-import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
-import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { Permission } from "@claviger/access";
+import type { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
+import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
+import type { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import type { Policy } from "@claviger/rpc";
 
 /** A client's RPC about one key. */

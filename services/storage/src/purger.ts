@@ -2,12 +2,12 @@ import { randomUUID } from "node:crypto";
 import { buildAuditRecord } from "@claviger/audit-record";
 import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
+import { forgetOldRequests } from "@claviger/idempotency";
 import { serviceIdentity } from "@claviger/identity";
 import type { DatabaseAuditedWork } from "@claviger/outbox";
 import { purge } from "./key-lifecycle.ts";
 import { fullName, type Registry } from "./registry.ts";
 import { lockKeysToPurge } from "./store/keys.ts";
-import { forgetOldRequests } from "@claviger/idempotency";
 
 export interface PurgerOptions {
   work: DatabaseAuditedWork;
@@ -45,7 +45,10 @@ export class Purger implements AsyncDisposable {
         // Until nothing is due.
       }
       await this.#options.work.runUnrecorded(async (tx) => {
-        await forgetOldRequests(tx, new Date(this.#options.open(tx).now.getTime() - requestsKeptMilliseconds));
+        await forgetOldRequests(
+          tx,
+          new Date(this.#options.open(tx).now.getTime() - requestsKeptMilliseconds),
+        );
       });
     } catch (error) {
       this.#options.onTrouble(`purging waits: ${(error as Error).message}`);

@@ -17,10 +17,16 @@ export function fullName(key: KeyRow): string {
 }
 
 /** @throws DomainError `not-found` */
-export async function requireKey(registry: Registry, name: string, lock: "read" | "lock" = "read"): Promise<KeyRow> {
+export async function requireKey(
+  registry: Registry,
+  name: string,
+  lock: "read" | "lock" = "read",
+): Promise<KeyRow> {
   const key = await findKey(registry.tx, registry.sealer, parseKeyName(name), lock);
   if (key === undefined) {
-    throw new DomainError("not-found", `there is no key ${name}`, { hint: "claviger keys list shows what there is" });
+    throw new DomainError("not-found", `there is no key ${name}`, {
+      hint: "claviger keys list shows what there is",
+    });
   }
   return key;
 }

@@ -5,7 +5,11 @@ import { shortIdentity, table } from "../output.ts";
 import { shortTime } from "../plain.ts";
 import { everyPage } from "../session.ts";
 
-const resourceOption = ["--on <resource>", "keyring, keyring/key, or '*' for everything", "required"] as const;
+const resourceOption = [
+  "--on <resource>",
+  "keyring, keyring/key, or '*' for everything",
+  "required",
+] as const;
 
 export function register(program: Command): void {
   const access = program.command("access").description("who may do what, and why");
@@ -24,7 +28,9 @@ function registerRoles(access: Command): void {
     async run(session) {
       const { roles } = await (await session.connect()).access.listRoles({});
       session.answer({ roles }, () =>
-        roles.map((role) => `${role.name}: ${role.description}\n  ${role.permissions.join(", ")}`).join("\n\n"),
+        roles
+          .map((role) => `${role.name}: ${role.description}\n  ${role.permissions.join(", ")}`)
+          .join("\n\n"),
       );
     },
   });
@@ -61,7 +67,10 @@ function registerGrant(access: Command): void {
   defineCommand<{ to: string; on: string }>(access, {
     usage: "grant <role>",
     description: "give an identity a role on a keyring, a key, or everything",
-    examples: ["access grant encrypter --to billing --on payments/cards", "access grant auditor --to user/alice --on '*'"],
+    examples: [
+      "access grant encrypter --to billing --on payments/cards",
+      "access grant auditor --to user/alice --on '*'",
+    ],
     options: [["--to <identity>", "billing, user/alice or a whole SPIFFE ID", "required"], resourceOption],
     async run(session, positional, { to, on }) {
       const identity = await session.identityUri(to);

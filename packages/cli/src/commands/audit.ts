@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { parseChoice, parseMoment, parseWholeNumber } from "../arguments.ts";
+import { recordsTable, recordView } from "../audit-view.ts";
 import { defineCommand } from "../define-command.ts";
-import { recordView, recordsTable } from "../audit-view.ts";
 import type { Session } from "../session.ts";
 import { registerProof } from "./audit-proof.ts";
 import { registerCheckpoint, registerVerify } from "./audit-verify.ts";
@@ -32,7 +32,10 @@ function registerSearch(audit: Command): void {
   defineCommand<SearchOptions>(audit, {
     usage: "search",
     description: "what happened, newest first",
-    examples: ["audit search --key payments/cards --since 1h", "audit search --who billing --outcome refused --json"],
+    examples: [
+      "audit search --key payments/cards --since 1h",
+      "audit search --who billing --outcome refused --json",
+    ],
     options: [
       ["--who <identity>", "who did it: billing, user/alice or a whole SPIFFE ID"],
       ["--key <name>", "on which keyring or keyring/key"],

@@ -28,7 +28,11 @@ export function registerIssue(certs: Command): void {
       const lifetimeSeconds = ttl === undefined ? 0n : BigInt(parseDuration(ttl, "--ttl"));
       const certificateSigningRequest = await readInput(csr, requestLimits);
       const claviger = await session.connect();
-      const answer = await claviger.certificates.issueCertificate({ certificateSigningRequest, profile, lifetimeSeconds });
+      const answer = await claviger.certificates.issueCertificate({
+        certificateSigningRequest,
+        profile,
+        lifetimeSeconds,
+      });
       const { serial, certificateChain } = answer;
       if (out !== standardStream) writeOutput(out, certificateChain);
       session.answer(out === standardStream ? { serial, certificateChain } : { serial, out }, () =>
@@ -55,7 +59,10 @@ export function registerRenew(certs: Command): void {
       claviger.identity.replaceCertificate(key, certificateChain);
       const { leaf, directory } = claviger.identity;
       const notAfter = new Date(leaf.validTo);
-      session.answer({ serial, notAfter, directory }, () => `serial ${serial}, until ${notAfter.toISOString()}`);
+      session.answer(
+        { serial, notAfter, directory },
+        () => `serial ${serial}, until ${notAfter.toISOString()}`,
+      );
       session.notice(`the key and certificate in ${directory} are new`);
     },
   });

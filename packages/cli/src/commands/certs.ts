@@ -132,8 +132,14 @@ function registerCrl(certs: Command): void {
   });
 }
 
-function deliverPem(session: Session, { field, pem, out }: { field: string; pem: string; out: string }): void {
-  if (out === standardStream) return session.answer({ [field]: pem }, () => pem);
+function deliverPem(
+  session: Session,
+  { field, pem, out }: { field: string; pem: string; out: string },
+): void {
+  if (out === standardStream) {
+    session.answer({ [field]: pem }, () => pem);
+    return;
+  }
   writeOutput(out, pem);
   session.answer({ out }, () => "");
   session.notice(`wrote ${out}`);

@@ -22,7 +22,11 @@ export function register(program: Command): void {
       const plaintext = await readInput(from, plaintextLimits);
       const associatedData = Buffer.from(aad, "utf8");
       const claviger = await session.connect();
-      const { ciphertext, version } = await claviger.cryptography.encrypt({ name, plaintext, associatedData });
+      const { ciphertext, version } = await claviger.cryptography.encrypt({
+        name,
+        plaintext,
+        associatedData,
+      });
       deliver(session, { field: "ciphertext", content: ciphertext, out, facts: { name, version } });
     },
   });

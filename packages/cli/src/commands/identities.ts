@@ -30,7 +30,10 @@ function registerEnroll(identities: Command): void {
     async run(session, positional, { ttl, out }) {
       const lifetimeSeconds = ttl === undefined ? 0 : parseDuration(ttl, "--ttl");
       const claviger = await session.connect();
-      const answer = await claviger.identities.createEnrollmentToken({ name: argument(positional), lifetimeSeconds });
+      const answer = await claviger.identities.createEnrollmentToken({
+        name: argument(positional),
+        lifetimeSeconds,
+      });
       const { identity, token, expiresAt } = answer;
       const toFile = out !== undefined && out !== "-";
       if (toFile) writeOutput(out, `${token}\n`, { mode: secretMode });
@@ -78,7 +81,9 @@ function registerShow(identities: Command): void {
     description: "one identity",
     examples: ["identities show billing", "identities show user/alice"],
     async run(session, positional) {
-      const { identity } = await (await session.connect()).identities.getIdentity({ name: argument(positional) });
+      const { identity } = await (await session.connect()).identities.getIdentity({
+        name: argument(positional),
+      });
       const found = present(identity, "the identity");
       session.answer(found, () =>
         properties([
@@ -106,7 +111,8 @@ function registerRevoke(identities: Command): void {
       const { certificatesRevoked } = answer;
       session.answer(
         { identity, certificatesRevoked },
-        () => `${identity.identity} is ${identity.state}; certificates revoked with it: ${certificatesRevoked}`,
+        () =>
+          `${identity.identity} is ${identity.state}; certificates revoked with it: ${certificatesRevoked}`,
       );
     },
   });

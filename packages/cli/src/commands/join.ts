@@ -18,14 +18,19 @@ export function registerJoin(identities: Command): void {
   defineCommand<JoinOptions>(identities, {
     usage: "join",
     description: "become the identity that a token names: make a key and fetch its first certificate",
-    examples: ["identities join --token-file billing.token --out billing", "identities join --token-file - --out billing"],
+    examples: [
+      "identities join --token-file billing.token --out billing",
+      "identities join --token-file - --out billing",
+    ],
     options: [
       ["--token-file <file>", "the token of `identities enroll`; - reads stdin", "required"],
       ["--out <directory>", "where key, certificate, trust bundle and claviger.json go", "required"],
       ["--addresses-from <file>", "a claviger.json to take the services' addresses from"],
     ],
     async run(session, _, { tokenFile, out, addressesFrom }) {
-      const { enrollWithToken, parseEnrollmentToken, requireNoIdentity, writeIdentity } = await import("@claviger/client");
+      const { enrollWithToken, parseEnrollmentToken, requireNoIdentity, writeIdentity } = await import(
+        "@claviger/client"
+      );
       // Whatever can be wrong here is found before the token is spent.
       requireNoIdentity(out);
       const token = (await readText(tokenFile, tokenLimits)).trim();
@@ -35,9 +40,14 @@ export function registerJoin(identities: Command): void {
       const addresses = { ...known, ...joined.addresses };
       writeIdentity(out, { ...joined, addresses });
       const { identity } = joined;
-      session.answer({ identity, trustDomain, directory: out, addresses }, () => `this is now ${identity}, in ${out}`);
+      session.answer(
+        { identity, trustDomain, directory: out, addresses },
+        () => `this is now ${identity}, in ${out}`,
+      );
       if (addresses.storage === undefined) {
-        session.notice(`hint: ${out}/claviger.json lacks the services' addresses: add them under "addresses"`);
+        session.notice(
+          `hint: ${out}/claviger.json lacks the services' addresses: add them under "addresses"`,
+        );
       } else session.notice(`hint: use it with --config ${out}/claviger.json`);
     },
   });

@@ -32,7 +32,10 @@ function registerList(keyrings: Command): void {
     examples: ["keyrings list"],
     async run(session) {
       const claviger = await session.connect();
-      const found = await everyPage((page) => claviger.keys.listKeyrings(page), (response) => response.keyrings);
+      const found = await everyPage(
+        (page) => claviger.keys.listKeyrings(page),
+        (response) => response.keyrings,
+      );
       session.answer({ keyrings: found }, () => {
         const rows = found.map(({ name, createdAt, createdBy, generations }) => [
           name,
@@ -40,7 +43,11 @@ function registerList(keyrings: Command): void {
           shortTime(createdAt),
           shortIdentity(createdBy),
         ]);
-        return table(["KEYRING", "GENERATIONS", "CREATED", "BY"], rows, "no keyrings yet: claviger keyrings create R");
+        return table(
+          ["KEYRING", "GENERATIONS", "CREATED", "BY"],
+          rows,
+          "no keyrings yet: claviger keyrings create R",
+        );
       });
     },
   });

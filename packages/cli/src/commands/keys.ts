@@ -56,14 +56,20 @@ function registerCreate(keys: Command): void {
         name,
         algorithm,
         protection:
-          protection === undefined ? "" : parseChoice(protection, "--protection", ["software", "hsm"] as const),
+          protection === undefined
+            ? ""
+            : parseChoice(protection, "--protection", ["software", "hsm"] as const),
         destroyAfterDays: destroyAfter === undefined ? 0 : parseDays(destroyAfter, "--destroy-after"),
         rotationPeriodSeconds:
           rotateEvery === undefined ? 0n : BigInt(parseDuration(rotateEvery, "--rotate-every")),
       };
       const claviger = await session.connect();
       const { key } = await claviger.keyGeneration.createKey(request);
-      answerKey(session, key, (made) => `${made.name} is ${made.state}: ${made.algorithm}, ${made.protection}`);
+      answerKey(
+        session,
+        key,
+        (made) => `${made.name} is ${made.state}: ${made.algorithm}, ${made.protection}`,
+      );
     },
   });
 }
@@ -138,7 +144,11 @@ function registerRotate(keys: Command): void {
 
 function registerStates(keys: Command): void {
   const moves = [
-    { verb: "disable", state: "suspended", description: "stop every use of a key or a version, until it is enabled" },
+    {
+      verb: "disable",
+      state: "suspended",
+      description: "stop every use of a key or a version, until it is enabled",
+    },
     { verb: "enable", state: "active", description: "let a disabled key or version be used again" },
   ];
   for (const { verb, state, description } of moves) {
@@ -162,7 +172,10 @@ function registerRevoke(keys: Command): void {
   defineCommand<{ reason: string }>(keys, {
     usage: "revoke <keyring/key[@version]>",
     description: "end a key's or a version's protecting for good; what it protected can still be read",
-    examples: ["keys revoke payments/cards --reason keyCompromise", "keys revoke payments/cards@1 --reason superseded"],
+    examples: [
+      "keys revoke payments/cards --reason keyCompromise",
+      "keys revoke payments/cards@1 --reason superseded",
+    ],
     options: [["--reason <R>", "an RFC 5280 reason name, such as keyCompromise or superseded", "required"]],
     async run(session, positional, { reason }) {
       const reference = parseKeyReference(argument(positional), "optional");

@@ -34,7 +34,11 @@ export function registerPublic(keys: Command): void {
   });
 }
 
-function encode(subjectPublicKeyInfo: Uint8Array, format: Format, keyId: string): string | Uint8Array | object {
+function encode(
+  subjectPublicKeyInfo: Uint8Array,
+  format: Format,
+  keyId: string,
+): string | Uint8Array | object {
   if (format === "der") return subjectPublicKeyInfo;
   const key = createPublicKey({ key: Buffer.from(subjectPublicKeyInfo), format: "der", type: "spki" });
   if (format === "pem") return key.export({ type: "spki", format: "pem" });

@@ -13,7 +13,10 @@ export function register(program: Command): void {
     examples: ["random 32", "random 4096 --out seed.bin"],
     options: [["--out <file>", "where to write them raw, readable by you alone"]],
     async run(session, positional, { out }) {
-      const sizeBytes = parseWholeNumber(argument(positional), "the number of bytes", { min: 1, max: bytesMax });
+      const sizeBytes = parseWholeNumber(argument(positional), "the number of bytes", {
+        min: 1,
+        max: bytesMax,
+      });
       const { random } = await (await session.connect()).cryptography.generateRandom({ sizeBytes });
       if (out === undefined || (session.json && out === standardStream)) {
         const hex = Buffer.from(random).toString("hex");

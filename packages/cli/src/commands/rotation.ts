@@ -73,7 +73,10 @@ function registerPlan(rotation: Command): void {
         properties([
           ["key", plan.name],
           ["next version", plan.nextVersion],
-          ["next rotation", plan.nextRotationAt === undefined ? "on request" : shortTime(plan.nextRotationAt)],
+          [
+            "next rotation",
+            plan.nextRotationAt === undefined ? "on request" : shortTime(plan.nextRotationAt),
+          ],
           ["waits for", plan.subscribers.map(shortIdentity).join(", ") || "nobody"],
         ]),
       );

@@ -18,7 +18,12 @@ export function register(program: Command): void {
       const message = await readInput(from, messageLimits);
       const claviger = await session.connect();
       const { signature, version } = await claviger.cryptography.sign({ ...reference, message });
-      deliver(session, { field: "signature", content: signature, out, facts: { name: reference.name, version } });
+      deliver(session, {
+        field: "signature",
+        content: signature,
+        out,
+        facts: { name: reference.name, version },
+      });
     },
   });
 }

@@ -57,7 +57,15 @@ async function ask(claviger: Claviger, name: ServiceName): Promise<Asked> {
   try {
     const { dependencies, ...status } = await claviger.status(name, { deadlineMilliseconds });
     const { version, certificateIssuer, certificateNotAfter, startedAt } = status;
-    const service = { name, address, state: "ok", version, certificateIssuer, certificateNotAfter, startedAt };
+    const service = {
+      name,
+      address,
+      state: "ok",
+      version,
+      certificateIssuer,
+      certificateNotAfter,
+      startedAt,
+    };
     return { service, dependencies: dependencies.map(withoutType) };
   } catch (error) {
     const { kind, message, hint } = asDomainError(error);
@@ -103,7 +111,12 @@ function show(output: Output, services: ServiceReport[], dependencies: Dependenc
         ? ""
         : `${shortTime(service.certificateNotAfter)} (${relativeTime(service.certificateNotAfter)})`,
     ]);
-    const dependencyRows = dependencies.map(({ name, state, version, detail }) => [name, state, version, detail]);
+    const dependencyRows = dependencies.map(({ name, state, version, detail }) => [
+      name,
+      state,
+      version,
+      detail,
+    ]);
     const headers = ["SERVICE", "STATE", "ADDRESS", "VERSION", "CA", "CERTIFICATE UNTIL"];
     const parts = [table(headers, serviceRows, "")];
     if (dependencyRows.length > 0) {

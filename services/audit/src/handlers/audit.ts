@@ -62,9 +62,13 @@ export function auditHandlers(checkpointer: Checkpointer): Handlers<typeof Audit
       };
       if (from === 0) return answer;
       if (from > checkpoint.size) {
-        throw new DomainError("failed-precondition", `the log has ${checkpoint.size} records, not ${fromSize}`, {
-          hint: "a log never shrinks: if you hold a checkpoint of that size, this log is not the one you knew",
-        });
+        throw new DomainError(
+          "failed-precondition",
+          `the log has ${checkpoint.size} records, not ${fromSize}`,
+          {
+            hint: "a log never shrinks: if you hold a checkpoint of that size, this log is not the one you knew",
+          },
+        );
       }
       const nodes = await readNodes(unit, consistencyProofCoordinates(from, checkpoint.size));
       return { ...answer, consistencyHashes: consistencyProof(from, checkpoint.size, nodes) };

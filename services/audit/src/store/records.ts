@@ -32,8 +32,7 @@ export async function insertRecords(
   records: readonly AuditRecord[],
   recordedAt: Date,
 ): Promise<void> {
-  // Copies to search by. PostgreSQL's text holds no NUL, and one record may not hold up all others.
-  const facts = records.map((record) => JSON.parse(record.leaf.replaceAll("\\u0000", "")) as Record<string, string>);
+  const facts = records.map((record) => searchable(record.leaf));
   await tx.query(
     `INSERT INTO records (sequence, id, leaf, personal, salt, actor, happened_at, service, method, resource,
        outcome, recorded_at)
@@ -54,6 +53,15 @@ export async function insertRecords(
       recordedAt,
     ],
   );
+}
+
+/** Copies to search by. PostgreSQL's text holds no NUL, and one record may not hold up all others. */
+function searchable(leaf: string): Record<string, string> {
+  const facts = JSON.parse(leaf) as Record<string, unknown>;
+  const text = Object.entries(facts).map(
+    ([name, value]) => [name, String(value).replaceAll("\0", "")] as const,
+  );
+  return Object.fromEntries(text);
 }
 
 const columns = `sequence, leaf, personal, salt, recorded_at AS "recordedAt"`;

@@ -29,6 +29,10 @@ export async function readNodes(tx: Transaction, coordinates: readonly NodeCoord
 export async function insertNodes(tx: Transaction, nodes: readonly TreeNode[]): Promise<void> {
   await tx.query(
     "INSERT INTO nodes (level, index, hash) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])",
-    [nodes.map(({ level }) => level), nodes.map(({ index }) => index), nodes.map(({ hash }) => Buffer.from(hash))],
+    [
+      nodes.map(({ level }) => level),
+      nodes.map(({ index }) => index),
+      nodes.map(({ hash }) => Buffer.from(hash)),
+    ],
   );
 }

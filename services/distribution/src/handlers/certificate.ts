@@ -101,9 +101,13 @@ function ownNames({ caller }: CallContext<Transaction>, serviceHosts: readonly s
 async function requireActive(registry: Registry, identity: Identity): Promise<void> {
   const row = await findIdentity(registry.tx, registry.sealer, identity.uri);
   if (row?.state === "active") return;
-  throw new DomainError("denied", `${identity.uri} is ${row?.state ?? "not known"} here, and gets no certificate`, {
-    hint: "an administrator can invite it: claviger identities enroll NAME",
-  });
+  throw new DomainError(
+    "denied",
+    `${identity.uri} is ${row?.state ?? "not known"} here, and gets no certificate`,
+    {
+      hint: "an administrator can invite it: claviger identities enroll NAME",
+    },
+  );
 }
 
 /** Whoever may issue workload certificates admits the identity with the first one. */
@@ -133,7 +137,9 @@ function readers(
     },
     async getCertificate(request, { unit }) {
       const registry = shared.open(unit);
-      return { certificate: certificateMessage(await require(registry, request.serial, "read"), registry.now) };
+      return {
+        certificate: certificateMessage(await require(registry, request.serial, "read"), registry.now),
+      };
     },
     async getTrustBundle() {
       return { trustBundle: shared.authorities.trustBundle };
@@ -154,12 +160,18 @@ function enders(shared: DistributionContext): Pick<CertificateHandlers, "revokeC
       const { response } = await once(context.unit, asked, RevokeCertificateResponseSchema, async () => {
         const row = await require(registry, request.serial, "lock");
         if (row.profile === "service") {
-          throw new DomainError("failed-precondition", "this is the certificate of one of Claviger's own services", {
-            hint: "on the service's host, `claviger init --renew` gives it another",
-          });
+          throw new DomainError(
+            "failed-precondition",
+            "this is the certificate of one of Claviger's own services",
+            {
+              hint: "on the service's host, `claviger init --renew` gives it another",
+            },
+          );
         }
         const revoked = await revokeCertificate(registry, shared.storage, row, reason);
-        return create(RevokeCertificateResponseSchema, { certificate: certificateMessage(revoked, registry.now) });
+        return create(RevokeCertificateResponseSchema, {
+          certificate: certificateMessage(revoked, registry.now),
+        });
       });
       context.note({ serial: request.serial, reason });
       return response;

@@ -22,7 +22,9 @@ import { checkReason, revokeIdentity } from "../revocation.ts";
 import { newestCertificate } from "../store/certificates.ts";
 import { findIdentity, type IdentityRow, listIdentities } from "../store/identities.ts";
 
-export function enrollmentHandlers(shared: DistributionContext): Handlers<typeof EnrollmentService, Transaction> {
+export function enrollmentHandlers(
+  shared: DistributionContext,
+): Handlers<typeof EnrollmentService, Transaction> {
   return {
     async enroll(request, context) {
       const registry = shared.open(context.unit);
@@ -30,16 +32,21 @@ export function enrollmentHandlers(shared: DistributionContext): Handlers<typeof
       const parsed = parseCertificateSigningRequest(request.certificateSigningRequest);
       const identity = await redeem(registry, request.token);
       context.concerns(identity.uri);
-      const { chain, row } = await issueCertificate(registry, shared.authorities.issuing, shared.publicHttpAddress, {
-        profile: "workload",
-        subject: {},
-        subjectAltNames: [{ uri: identity.uri }],
-        identity,
-        subjectPublicKeyInfo: parsed.subjectPublicKeyInfo,
-        lifetimeSeconds: checkLifetime("workload", 0),
-        requestedBy: identity.uri,
-        freshKey: true,
-      });
+      const { chain, row } = await issueCertificate(
+        registry,
+        shared.authorities.issuing,
+        shared.publicHttpAddress,
+        {
+          profile: "workload",
+          subject: {},
+          subjectAltNames: [{ uri: identity.uri }],
+          identity,
+          subjectPublicKeyInfo: parsed.subjectPublicKeyInfo,
+          lifetimeSeconds: checkLifetime("workload", 0),
+          requestedBy: identity.uri,
+          freshKey: true,
+        },
+      );
       context.note({ serial: row.serial });
       return { identity: identity.uri, certificateChain: chain, trustBundle: shared.authorities.trustBundle };
     },
@@ -66,7 +73,10 @@ export function identityHandlers(shared: DistributionContext): Handlers<typeof I
       const rows = await listIdentities(unit, registry.sealer, readPageToken(request.pageToken), limit);
       const identities = [];
       for (const row of rows) identities.push(await identityMessage(registry, row));
-      return { identities, nextPageToken: pageToken(rows.length < limit ? undefined : rows.at(-1)?.identity) };
+      return {
+        identities,
+        nextPageToken: pageToken(rows.length < limit ? undefined : rows.at(-1)?.identity),
+      };
     },
     async getIdentity(request, { unit }) {
       const registry = shared.open(unit);

@@ -37,7 +37,11 @@ function open(sealer: RowSealer, { seal, ...row }: Sealed): CertificateRow {
   return row;
 }
 
-export async function insertCertificate(tx: Transaction, sealer: RowSealer, row: CertificateRow): Promise<void> {
+export async function insertCertificate(
+  tx: Transaction,
+  sealer: RowSealer,
+  row: CertificateRow,
+): Promise<void> {
   await tx.query(
     `INSERT INTO certificates (serial, authority, authority_generation, subject, names, profile, identity,
        requested_by, public_key_sha256, certificate, not_before, not_after, revoked_at, revocation_reason, seal)
@@ -81,10 +85,10 @@ export async function listCertificates(
   after: string,
   limit: number,
 ): Promise<CertificateRow[]> {
-  const rows = await tx.query<Sealed>(`SELECT ${columns} FROM certificates WHERE serial > $1 ORDER BY serial LIMIT $2`, [
-    after,
-    limit,
-  ]);
+  const rows = await tx.query<Sealed>(
+    `SELECT ${columns} FROM certificates WHERE serial > $1 ORDER BY serial LIMIT $2`,
+    [after, limit],
+  );
   return rows.map((row) => open(sealer, row));
 }
 
@@ -116,7 +120,9 @@ export async function lockLiveCertificates(
 }
 
 export async function keyWasUsed(tx: Transaction, publicKeySha256: Buffer): Promise<boolean> {
-  const rows = await tx.query("SELECT 1 FROM certificates WHERE public_key_sha256 = $1 LIMIT 1", [publicKeySha256]);
+  const rows = await tx.query("SELECT 1 FROM certificates WHERE public_key_sha256 = $1 LIMIT 1", [
+    publicKeySha256,
+  ]);
   return rows.length > 0;
 }
 
@@ -128,12 +134,10 @@ export async function markRevoked(
   reason: RevocationReason,
 ): Promise<CertificateRow> {
   const revoked = { ...row, revokedAt, revocationReason: reason };
-  await tx.query("UPDATE certificates SET revoked_at = $2, revocation_reason = $3, seal = $4 WHERE serial = $1", [
-    row.serial,
-    revokedAt,
-    reason,
-    sealer.seal("certificates", sealed(revoked)),
-  ]);
+  await tx.query(
+    "UPDATE certificates SET revoked_at = $2, revocation_reason = $3, seal = $4 WHERE serial = $1",
+    [row.serial, revokedAt, reason, sealer.seal("certificates", sealed(revoked))],
+  );
   return revoked;
 }
 

@@ -99,7 +99,12 @@ export async function lockToken(
   return row;
 }
 
-export async function markTokenUsed(tx: Transaction, sealer: RowSealer, row: TokenRow, usedAt: Date): Promise<void> {
+export async function markTokenUsed(
+  tx: Transaction,
+  sealer: RowSealer,
+  row: TokenRow,
+  usedAt: Date,
+): Promise<void> {
   const used = { ...row, usedAt };
   await tx.query("UPDATE enrollment_tokens SET used_at = $2, seal = $3 WHERE secret_hash = $1", [
     row.secretHash,

@@ -31,7 +31,15 @@ export async function insertList(tx: Transaction, row: RevocationListRow): Promi
   await tx.query(
     `INSERT INTO revocation_lists (authority, authority_generation, number, revoked, this_update, next_update, list)
      VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-    [row.authority, row.authorityGeneration, row.number, row.revoked, row.thisUpdate, row.nextUpdate, row.list],
+    [
+      row.authority,
+      row.authorityGeneration,
+      row.number,
+      row.revoked,
+      row.thisUpdate,
+      row.nextUpdate,
+      row.list,
+    ],
   );
   await tx.query(
     "DELETE FROM revocation_lists WHERE authority = $1 AND authority_generation = $2 AND number < $3",

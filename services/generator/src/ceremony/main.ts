@@ -1,6 +1,6 @@
+import { randomBytes, randomInt } from "node:crypto";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { randomBytes, randomInt } from "node:crypto";
 import { readSettings } from "@claviger/config";
 import { DomainError } from "@claviger/domain-error";
 import { SecretBytes } from "@claviger/secret-bytes";
@@ -56,7 +56,9 @@ async function holdCeremony(): Promise<void> {
     for (const service of sealedServices) {
       using sealKey = SecretBytes.take(randomBytes(32));
       wraps[`seal-${service}`] = token.wrapForRecovery(sealKey).toString("base64");
-      writeFileSync(join(settings.directory, "handoff", `${service}.seal.key`), sealKey.expose(), { mode: 0o600 });
+      writeFileSync(join(settings.directory, "handoff", `${service}.seal.key`), sealKey.expose(), {
+        mode: 0o600,
+      });
     }
     const transcript = {
       version: 1,

@@ -6,7 +6,11 @@ const bytes = () => Uint8Array.from({ length: 32 }, (_, at) => at);
 
 test("any two of three shares give the recovery key, one does not", async () => {
   const shares = await splitRecoveryKey(SecretBytes.take(bytes()), { threshold: 2, shares: 3 });
-  for (const [a, b] of [[0, 1], [0, 2], [2, 1]] as const) {
+  for (const [a, b] of [
+    [0, 1],
+    [0, 2],
+    [2, 1],
+  ] as const) {
     const key = await combineShares([shares[a]!, shares[b]!]);
     expect([...key.expose()]).toEqual([...bytes()]);
   }
@@ -16,7 +20,10 @@ test("any two of three shares give the recovery key, one does not", async () => 
 
 test("a damaged share is named, a foreign one is told apart", async () => {
   const shares = await splitRecoveryKey(SecretBytes.take(bytes()), { threshold: 2, shares: 3 });
-  const foreign = await splitRecoveryKey(SecretBytes.take(new Uint8Array(32).fill(9)), { threshold: 2, shares: 3 });
+  const foreign = await splitRecoveryKey(SecretBytes.take(new Uint8Array(32).fill(9)), {
+    threshold: 2,
+    shares: 3,
+  });
   const damaged = shares[1]!.replace(/value: (.)/, (_, c: string) => `value: ${c === "A" ? "B" : "A"}`);
   await expect(combineShares([shares[0]!, damaged])).rejects.toThrow("share 2 is damaged");
   await expect(combineShares([shares[0]!, foreign[1]!])).rejects.toThrow("different recovery keys");

@@ -15,7 +15,11 @@ const sharesMax = 16;
 
 /** Names the recovery key without telling it: eight bytes of a hash under a domain of its own. */
 export function recoveryKeyId(key: SecretBytes): string {
-  return createHash("sha256").update("claviger/recovery-key-id/v1\0").update(key.expose()).digest("hex").slice(0, 16);
+  return createHash("sha256")
+    .update("claviger/recovery-key-id/v1\0")
+    .update(key.expose())
+    .digest("hex")
+    .slice(0, 16);
 }
 
 /** The share files' texts, one for each custodian. */
@@ -55,7 +59,10 @@ export async function combineShares(texts: readonly string[]): Promise<SecretByt
   const key = SecretBytes.take(await combine(parsed.map((share) => share.value)));
   if (recoveryKeyId(key) !== first.recoveryKey) {
     key[Symbol.dispose]();
-    throw new DomainError("invalid-argument", "one of these shares is wrong: together they are not the recovery key");
+    throw new DomainError(
+      "invalid-argument",
+      "one of these shares is wrong: together they are not the recovery key",
+    );
   }
   return key;
 }

@@ -9,7 +9,10 @@ const randomBytesMax = 65_536;
 
 type CryptographyHandlers = Handlers<typeof CryptographyService, undefined>;
 
-export function cryptographyHandlers(options: { keyStore: KeyStore; keyMaker: KeyMaker }): CryptographyHandlers {
+export function cryptographyHandlers(options: {
+  keyStore: KeyStore;
+  keyMaker: KeyMaker;
+}): CryptographyHandlers {
   const { keyMaker, keyStore } = options;
   return {
     async encrypt(request, context) {
@@ -62,7 +65,9 @@ function batches(
       const results = await runBatch(request.items, (item) => decrypt(keyStore, request.name, item));
       context.note(countOf(results));
       return {
-        results: results.map((result) => ("value" in result ? { plaintext: result.value.plaintext } : result)),
+        results: results.map((result) =>
+          "value" in result ? { plaintext: result.value.plaintext } : result,
+        ),
       };
     },
     async signBatch(request, context) {
@@ -76,7 +81,9 @@ function batches(
     },
     async verifyBatch(request, context) {
       const key = await keyStore.require(request.name, request.version, "verify");
-      const results = await runBatch(request.items, async (item) => verifyWith(key, item.message, item.signature));
+      const results = await runBatch(request.items, async (item) =>
+        verifyWith(key, item.message, item.signature),
+      );
       context.note({ version: key.facts.version, ...countOf(results) });
       return {
         version: key.facts.version,

@@ -57,6 +57,9 @@ function originalOf<S extends DescMessage>(
   schema: S,
   request: MessageShape<S> & { requestId: string },
 ): OriginalCall {
-  const requestHash = createHash("sha256").update(`${schema.typeName}\0`).update(toBinary(schema, request)).digest();
+  const requestHash = createHash("sha256")
+    .update(`${schema.typeName}\0`)
+    .update(toBinary(schema, request))
+    .digest();
   return { caller: context.caller.uri, requestId: request.requestId, requestHash };
 }

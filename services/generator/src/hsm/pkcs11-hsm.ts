@@ -55,7 +55,11 @@ class Pkcs11Hsm implements Hsm {
         templates.keyringKey(id),
       );
       try {
-        const recovery = this.#object(session, templates.labels.recovery, templates.byLabel(templates.labels.recovery));
+        const recovery = this.#object(
+          session,
+          templates.labels.recovery,
+          templates.byLabel(templates.labels.recovery),
+        );
         const recoveryWrap = this.#module.C_WrapKey(session, wrap, recovery, key, Buffer.alloc(128));
         this.#module.C_SetAttributeValue(session, key, templates.closed);
         this.#handles.set(id, key);
@@ -80,7 +84,13 @@ class Pkcs11Hsm implements Hsm {
       const object = this.#module.C_CreateObject(session, templates.secretToWrap(asBuffer(padded.expose())));
       try {
         const wrapping = this.#keyringKey(session, keyringKey);
-        return await this.#module.C_WrapKeyAsync(session, wrap, wrapping, object, Buffer.alloc(wrappedBytesMax));
+        return await this.#module.C_WrapKeyAsync(
+          session,
+          wrap,
+          wrapping,
+          object,
+          Buffer.alloc(wrappedBytesMax),
+        );
       } finally {
         this.#module.C_DestroyObject(session, object);
       }
@@ -109,7 +119,13 @@ class Pkcs11Hsm implements Hsm {
       const wrapping = this.#keyringKey(session, keyringKey);
       const { publicKey, secret } = await this.#generate(session, kind);
       try {
-        const wrapped = await this.#module.C_WrapKeyAsync(session, wrap, wrapping, secret, Buffer.alloc(1024));
+        const wrapped = await this.#module.C_WrapKeyAsync(
+          session,
+          wrap,
+          wrapping,
+          secret,
+          Buffer.alloc(1024),
+        );
         return { wrapped, publicPoint: publicKey && this.#publicPoint(session, publicKey) };
       } finally {
         this.#module.C_DestroyObject(session, secret);
@@ -154,7 +170,12 @@ class Pkcs11Hsm implements Hsm {
     await this.#run((session) => this.#module.C_DestroyObject(session, key.handle));
   }
 
-  async sealAesGcm(key: HsmKey, nonce: Uint8Array, associatedData: Uint8Array, plaintext: Uint8Array): Promise<Buffer> {
+  async sealAesGcm(
+    key: HsmKey,
+    nonce: Uint8Array,
+    associatedData: Uint8Array,
+    plaintext: Uint8Array,
+  ): Promise<Buffer> {
     return this.#run(async (session) => {
       this.#module.C_EncryptInit(session, gcm(nonce, associatedData), key.handle);
       const out = Buffer.alloc(plaintext.length + tagBytes);
@@ -164,7 +185,12 @@ class Pkcs11Hsm implements Hsm {
     });
   }
 
-  async openAesGcm(key: HsmKey, nonce: Uint8Array, associatedData: Uint8Array, sealed: Uint8Array): Promise<Buffer> {
+  async openAesGcm(
+    key: HsmKey,
+    nonce: Uint8Array,
+    associatedData: Uint8Array,
+    sealed: Uint8Array,
+  ): Promise<Buffer> {
     return this.#run(async (session) => {
       this.#module.C_DecryptInit(session, gcm(nonce, associatedData), key.handle);
       try {
@@ -172,7 +198,9 @@ class Pkcs11Hsm implements Hsm {
       } catch (error) {
         // A bad tag is CKR_ENCRYPTED_DATA_INVALID by the standard and CKR_GENERAL_ERROR in SoftHSM.
         if (isPkcs11(error, "CKR_ENCRYPTED_DATA") || isPkcs11(error, "CKR_GENERAL_ERROR")) {
-          throw new DomainError("integrity", "the ciphertext or its associated data was changed", { cause: error });
+          throw new DomainError("integrity", "the ciphertext or its associated data was changed", {
+            cause: error,
+          });
         }
         throw error;
       }
@@ -220,9 +248,13 @@ class Pkcs11Hsm implements Hsm {
     const found = this.#module.C_FindObjects(session, 2);
     this.#module.C_FindObjectsFinal(session);
     if (found.length !== 1) {
-      throw new DomainError("unavailable", `the HSM has ${found.length} objects for ${name}, and one is wanted`, {
-        hint: "if the token was replaced, restore from a backup",
-      });
+      throw new DomainError(
+        "unavailable",
+        `the HSM has ${found.length} objects for ${name}, and one is wanted`,
+        {
+          hint: "if the token was replaced, restore from a backup",
+        },
+      );
     }
     this.#handles.set(name, found[0]!);
     return found[0]!;

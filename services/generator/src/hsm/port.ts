@@ -40,7 +40,12 @@ export interface Hsm extends AsyncDisposable {
   destroyKey(key: HsmKey): Promise<void>;
 
   /** AES-256-GCM with a 96-bit nonce; the result is ciphertext ‖ 16-byte tag. */
-  sealAesGcm(key: HsmKey, nonce: Uint8Array, associatedData: Uint8Array, plaintext: Uint8Array): Promise<Buffer>;
+  sealAesGcm(
+    key: HsmKey,
+    nonce: Uint8Array,
+    associatedData: Uint8Array,
+    plaintext: Uint8Array,
+  ): Promise<Buffer>;
   /** @throws DomainError `integrity` where the tag does not fit. */
   openAesGcm(key: HsmKey, nonce: Uint8Array, associatedData: Uint8Array, sealed: Uint8Array): Promise<Buffer>;
   /** ECDSA over a digest; r ‖ s. */

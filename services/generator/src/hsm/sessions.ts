@@ -84,7 +84,9 @@ export class SessionPool {
 
   #wait(): Promise<Session> {
     if (this.#waiting.length >= waitingMax) {
-      return Promise.reject(new DomainError("exhausted", "the HSM has more work than it can do", { hint: "try again later" }));
+      return Promise.reject(
+        new DomainError("exhausted", "the HSM has more work than it can do", { hint: "try again later" }),
+      );
     }
     return new Promise((resolve) => this.#waiting.push(resolve));
   }

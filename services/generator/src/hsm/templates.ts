@@ -13,7 +13,11 @@ function template(attributes: Attributes): pkcs11.Template {
   return Object.entries(attributes).map(([name, value]) => ({ type: constants[name]!, value }));
 }
 
-export const labels = { keyringKey: "claviger-keyring-key", recovery: "claviger-recovery", binding: "claviger-binding-mac" };
+export const labels = {
+  keyringKey: "claviger-keyring-key",
+  recovery: "claviger-recovery",
+  binding: "claviger-binding-mac",
+};
 
 const { CKK_AES, CKK_EC, CKK_GENERIC_SECRET, CKO_PRIVATE_KEY, CKO_SECRET_KEY } = pkcs11;
 
@@ -112,7 +116,11 @@ export const generatedP256Public: pkcs11.Template = template({
   CKA_VERIFY: true,
   CKA_EC_PARAMS: p256Parameters,
 });
-export const generatedP256Private: pkcs11.Template = template({ ...session, CKA_EXTRACTABLE: true, CKA_SIGN: true });
+export const generatedP256Private: pkcs11.Template = template({
+  ...session,
+  CKA_EXTRACTABLE: true,
+  CKA_SIGN: true,
+});
 
 /** Keys in use: they can be neither read nor wrapped. */
 export const keyInUse: Readonly<Record<HsmKeyKind, pkcs11.Template>> = {
@@ -138,5 +146,9 @@ export function byLabel(label: string): pkcs11.Template {
 }
 
 export function byKeyringKeyId(id: string): pkcs11.Template {
-  return template({ CKA_CLASS: CKO_SECRET_KEY, CKA_LABEL: labels.keyringKey, CKA_ID: Buffer.from(id, "utf8") });
+  return template({
+    CKA_CLASS: CKO_SECRET_KEY,
+    CKA_LABEL: labels.keyringKey,
+    CKA_ID: Buffer.from(id, "utf8"),
+  });
 }

@@ -22,7 +22,9 @@ export interface TokenCeremonyResult {
  * Makes the token's life begin: initialises it, sets the PIN, makes the recovery key (wrap-only) and
  * the binding key, and wraps the binding key for recovery before it becomes non-extractable.
  */
-export function beginToken(options: TokenOptions & { pin: string; securityOfficerPin: string }): TokenCeremonyResult {
+export function beginToken(
+  options: TokenOptions & { pin: string; securityOfficerPin: string },
+): TokenCeremonyResult {
   const module = loadModule(options.modulePath);
   const slot = initialiseToken(module, options);
   const session = openSession(module, slot);

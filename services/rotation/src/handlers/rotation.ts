@@ -11,7 +11,9 @@ import { rolloutMessage } from "./messages.ts";
 
 const subscribersShownMax = 1000;
 
-export function rotationHandlers(storage: Client<typeof KeyService>): Handlers<typeof RotationService, Transaction> {
+export function rotationHandlers(
+  storage: Client<typeof KeyService>,
+): Handlers<typeof RotationService, Transaction> {
   return {
     async listRotationPolicies(request, { unit }) {
       const limit = pageSize(request.pageSize);
@@ -24,7 +26,11 @@ export function rotationHandlers(storage: Client<typeof KeyService>): Handlers<t
     async planRotation({ name }, { traceId, unit }) {
       const { key } = await storage.getKey({ name }, { traceId });
       const schedule = await findSchedule(unit, name);
-      const subscribers = await listSubscriptions(unit, { keyName: name, after: "", limit: subscribersShownMax });
+      const subscribers = await listSubscriptions(unit, {
+        keyName: name,
+        after: "",
+        limit: subscribersShownMax,
+      });
       return {
         name,
         nextVersion: (key?.currentVersion ?? 0) + 1,

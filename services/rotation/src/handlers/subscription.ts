@@ -5,7 +5,13 @@ import { insertEvent } from "@claviger/outbox";
 import type { SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
 import { type CallContext, type Handlers, pageSize, pageToken, readPageToken } from "@claviger/rpc";
 import type { RolloutSignal } from "../rollout-signal.ts";
-import { findRollout, insertAcknowledgement, pendingFor, progressOf, type RolloutRow } from "../store/rollouts.ts";
+import {
+  findRollout,
+  insertAcknowledgement,
+  pendingFor,
+  progressOf,
+  type RolloutRow,
+} from "../store/rollouts.ts";
 import {
   deleteSubscription,
   isSubscribed,
@@ -25,7 +31,9 @@ export interface SubscriptionOptions {
 const lookAgainMilliseconds = 2000;
 const watchersMax = 5000;
 
-export function subscriptionHandlers(options: SubscriptionOptions): Handlers<typeof SubscriptionService, Transaction> {
+export function subscriptionHandlers(
+  options: SubscriptionOptions,
+): Handlers<typeof SubscriptionService, Transaction> {
   const { now } = options;
   let watchers = 0;
   return {
@@ -51,7 +59,9 @@ export function subscriptionHandlers(options: SubscriptionOptions): Handlers<typ
     },
     async *watchRotations({ name }, context) {
       if (watchers >= watchersMax) {
-        throw new DomainError("exhausted", "this replica serves as many watchers as it may", { hint: "try again later" });
+        throw new DomainError("exhausted", "this replica serves as many watchers as it may", {
+          hint: "try again later",
+        });
       }
       watchers += 1;
       try {

@@ -37,10 +37,10 @@ export async function findRollout(
   keyName: string,
   version: number,
 ): Promise<RolloutRow | undefined> {
-  const [row] = await tx.query<RolloutRow>(`SELECT ${columns} FROM rollouts WHERE key_name = $1 AND version = $2`, [
-    keyName,
-    version,
-  ]);
+  const [row] = await tx.query<RolloutRow>(
+    `SELECT ${columns} FROM rollouts WHERE key_name = $1 AND version = $2`,
+    [keyName, version],
+  );
   return row;
 }
 

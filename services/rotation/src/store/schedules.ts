@@ -20,7 +20,14 @@ export async function saveSchedule(tx: Transaction, row: Omit<ScheduleRow, "last
        next_rotation_at) VALUES ($1, $2, $3, $4, $5, $6)
      ON CONFLICT (key_name) DO UPDATE SET key_id = $2, current_version = $3, rotation_period_seconds = $4,
        last_rotated_at = $5, next_rotation_at = $6, claimed_until = NULL, last_error = ''`,
-    [row.keyName, row.keyId, row.currentVersion, row.rotationPeriodSeconds, row.lastRotatedAt, row.nextRotationAt],
+    [
+      row.keyName,
+      row.keyId,
+      row.currentVersion,
+      row.rotationPeriodSeconds,
+      row.lastRotatedAt,
+      row.nextRotationAt,
+    ],
   );
 }
 
@@ -29,7 +36,11 @@ export async function deleteSchedule(tx: Transaction, keyName: string): Promise<
 }
 
 /** Takes one rotation that is due, for `claimSeconds`: no other replica sees it meanwhile. */
-export async function claimDue(tx: Transaction, now: Date, claimSeconds: number): Promise<ScheduleRow | undefined> {
+export async function claimDue(
+  tx: Transaction,
+  now: Date,
+  claimSeconds: number,
+): Promise<ScheduleRow | undefined> {
   const [row] = await tx.query<ScheduleRow>(
     `SELECT ${columns} FROM schedules
      WHERE next_rotation_at <= $1 AND (claimed_until IS NULL OR claimed_until < $1)
@@ -44,7 +55,12 @@ export async function claimDue(tx: Transaction, now: Date, claimSeconds: number)
   return row;
 }
 
-export async function noteFailure(tx: Transaction, keyName: string, error: string, retryAt: Date): Promise<void> {
+export async function noteFailure(
+  tx: Transaction,
+  keyName: string,
+  error: string,
+  retryAt: Date,
+): Promise<void> {
   await tx.query("UPDATE schedules SET last_error = $2, claimed_until = $3 WHERE key_name = $1", [
     keyName,
     error.slice(0, 500),
@@ -53,13 +69,15 @@ export async function noteFailure(tx: Transaction, keyName: string, error: strin
 }
 
 export async function findSchedule(tx: Transaction, keyName: string): Promise<ScheduleRow | undefined> {
-  const [row] = await tx.query<ScheduleRow>(`SELECT ${columns} FROM schedules WHERE key_name = $1`, [keyName]);
+  const [row] = await tx.query<ScheduleRow>(`SELECT ${columns} FROM schedules WHERE key_name = $1`, [
+    keyName,
+  ]);
   return row;
 }
 
 export async function listSchedules(tx: Transaction, after: string, limit: number): Promise<ScheduleRow[]> {
-  return tx.query<ScheduleRow>(`SELECT ${columns} FROM schedules WHERE key_name > $1 ORDER BY key_name LIMIT $2`, [
-    after,
-    limit,
-  ]);
+  return tx.query<ScheduleRow>(
+    `SELECT ${columns} FROM schedules WHERE key_name > $1 ORDER BY key_name LIMIT $2`,
+    [after, limit],
+  );
 }

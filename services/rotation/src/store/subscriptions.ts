@@ -10,11 +10,10 @@ const columns = `identity, key_name AS "keyName", created_at AS "createdAt"`;
 
 /** Subscribing again keeps the first date, from which roll-outs wait for this subscriber. */
 export async function saveSubscription(tx: Transaction, row: SubscriptionRow): Promise<SubscriptionRow> {
-  await tx.query("INSERT INTO subscriptions (identity, key_name, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", [
-    row.identity,
-    row.keyName,
-    row.createdAt,
-  ]);
+  await tx.query(
+    "INSERT INTO subscriptions (identity, key_name, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+    [row.identity, row.keyName, row.createdAt],
+  );
   const [kept] = await tx.query<SubscriptionRow>(
     `SELECT ${columns} FROM subscriptions WHERE identity = $1 AND key_name = $2`,
     [row.identity, row.keyName],
@@ -22,11 +21,15 @@ export async function saveSubscription(tx: Transaction, row: SubscriptionRow): P
   return kept ?? row;
 }
 
-export async function deleteSubscription(tx: Transaction, identity: string, keyName: string): Promise<boolean> {
-  const deleted = await tx.query("DELETE FROM subscriptions WHERE identity = $1 AND key_name = $2 RETURNING 1", [
-    identity,
-    keyName,
-  ]);
+export async function deleteSubscription(
+  tx: Transaction,
+  identity: string,
+  keyName: string,
+): Promise<boolean> {
+  const deleted = await tx.query(
+    "DELETE FROM subscriptions WHERE identity = $1 AND key_name = $2 RETURNING 1",
+    [identity, keyName],
+  );
   return deleted.length === 1;
 }
 
@@ -42,6 +45,9 @@ export async function listSubscriptions(
 }
 
 export async function isSubscribed(tx: Transaction, identity: string, keyName: string): Promise<boolean> {
-  const rows = await tx.query("SELECT 1 FROM subscriptions WHERE identity = $1 AND key_name = $2", [identity, keyName]);
+  const rows = await tx.query("SELECT 1 FROM subscriptions WHERE identity = $1 AND key_name = $2", [
+    identity,
+    keyName,
+  ]);
   return rows.length === 1;
 }

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
+import { hashRequest, once } from "@claviger/idempotency";
 import { type Identity, parseIdentity } from "@claviger/identity";
 import {
   type AccessService,
@@ -23,7 +24,6 @@ import {
   insertBinding,
   listBindings,
 } from "../store/bindings.ts";
-import { hashRequest, once } from "@claviger/idempotency";
 import { deleteRevocation, insertRevocation } from "../store/revocations.ts";
 import { bindingMessage } from "./messages.ts";
 
@@ -62,7 +62,9 @@ export function accessHandlers(options: {
       const caller = { caller: context.caller.uri, requestId: request.requestId };
       const hashed = { ...caller, requestHash: hashRequest(GrantRoleRequestSchema, request) };
       const { response } = await once(context.unit, hashed, GrantRoleResponseSchema, async () =>
-        create(GrantRoleResponseSchema, { binding: bindingMessage(await grant(registry, wanted, context.caller)) }),
+        create(GrantRoleResponseSchema, {
+          binding: bindingMessage(await grant(registry, wanted, context.caller)),
+        }),
       );
       context.note({ role: request.role });
       return response;
@@ -82,10 +84,17 @@ export function accessHandlers(options: {
     async explainAccess(request, { unit }) {
       const registry = open(unit);
       const resource = checkResource(request.resource || "*");
-      const decision = await decidePermission(registry, parseIdentity(request.identity), request.permission, resource);
+      const decision = await decidePermission(
+        registry,
+        parseIdentity(request.identity),
+        request.permission,
+        resource,
+      );
       const { binding, ...rest } = decision;
       if (binding === undefined) return rest;
-      const row = (await bindingsOf(unit, registry.sealer, request.identity)).find(({ id }) => id === binding.id);
+      const row = (await bindingsOf(unit, registry.sealer, request.identity)).find(
+        ({ id }) => id === binding.id,
+      );
       return row === undefined ? rest : { ...rest, binding: bindingMessage(row) };
     },
     async decideAccess(request, { unit, note }) {
@@ -133,7 +142,10 @@ function checkBinding(request: Wanted, trustDomain: string): Wanted {
 async function grant(registry: Registry, wanted: Wanted, by: Identity): Promise<BindingRow> {
   const row = { ...wanted, id: randomUUID(), createdBy: by.uri, createdAt: registry.now };
   if (!(await insertBinding(registry.tx, registry.sealer, row))) {
-    throw new DomainError("already-exists", `${wanted.identity} has ${wanted.role} on ${wanted.resource} already`);
+    throw new DomainError(
+      "already-exists",
+      `${wanted.identity} has ${wanted.role} on ${wanted.resource} already`,
+    );
   }
   await publish(registry, "access.changed", "bindings");
   return row;

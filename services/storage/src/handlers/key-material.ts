@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
+import { type IdempotentRequest, once } from "@claviger/idempotency";
 import { parseIdentity } from "@claviger/identity";
 import {
   AddKeyVersionResponseSchema,
@@ -16,7 +17,6 @@ import { checkKeyringName } from "../names.ts";
 import { type Registry, requireKey } from "../registry.ts";
 import { listGenerations } from "../store/keyrings.ts";
 import { findVersion } from "../store/keys.ts";
-import { type IdempotentRequest, once } from "@claviger/idempotency";
 import { keyMessage, keyringMessage, versionMessage } from "./messages.ts";
 
 export function keyMaterialHandlers(
@@ -26,11 +26,19 @@ export function keyMaterialHandlers(
     async createKeyring(request, context) {
       const registry = open(context.unit);
       const original = await admitOriginal(registry, request.original, "keyrings.create", request.name);
-      const { repeated, response } = await once(context.unit, original, CreateKeyringResponseSchema, async () => {
-        const row = await createKeyring(registry, { ...request, createdBy: original.caller });
-        const generations = await listGenerations(context.unit, registry.sealer, row.name);
-        return create(CreateKeyringResponseSchema, { keyring: keyringMessage(row, generations), created: true });
-      });
+      const { repeated, response } = await once(
+        context.unit,
+        original,
+        CreateKeyringResponseSchema,
+        async () => {
+          const row = await createKeyring(registry, { ...request, createdBy: original.caller });
+          const generations = await listGenerations(context.unit, registry.sealer, row.name);
+          return create(CreateKeyringResponseSchema, {
+            keyring: keyringMessage(row, generations),
+            created: true,
+          });
+        },
+      );
       return { ...response, created: !repeated };
     },
     async listKeyringGenerations(request, { unit }) {
@@ -54,7 +62,11 @@ export function keyMaterialHandlers(
         });
         return create(CreateKeyResponseSchema, { key: keyMessage(row) });
       });
-      context.note({ keyId: response.key?.id ?? "", algorithm: request.algorithm, protection: request.protection });
+      context.note({
+        keyId: response.key?.id ?? "",
+        algorithm: request.algorithm,
+        protection: request.protection,
+      });
       return response;
     },
     async addKeyVersion(request, context) {
@@ -62,7 +74,9 @@ export function keyMaterialHandlers(
       const original = await admitOriginal(registry, request.original, "keys.rotate", request.name);
       const { response } = await once(context.unit, original, AddKeyVersionResponseSchema, async () => {
         const key = await requireKey(registry, request.name, "lock");
-        return create(AddKeyVersionResponseSchema, { key: keyMessage(await addVersion(registry, key, request)) });
+        return create(AddKeyVersionResponseSchema, {
+          key: keyMessage(await addVersion(registry, key, request)),
+        });
       });
       context.note({ version: request.version });
       return response;

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
+import { hashRequest, once } from "@claviger/idempotency";
 import {
   ChangeKeyStateRequestSchema,
   ChangeKeyStateResponseSchema,
@@ -17,7 +18,14 @@ import {
   SetRotationPeriodRequestSchema,
   SetRotationPeriodResponseSchema,
 } from "@claviger/proto/storage/v1/key_pb.ts";
-import { type CallContext, type Handlers, pageSize, pageToken, readNumberToken, readPageToken } from "@claviger/rpc";
+import {
+  type CallContext,
+  type Handlers,
+  pageSize,
+  pageToken,
+  readNumberToken,
+  readPageToken,
+} from "@claviger/rpc";
 import { checkRotationPeriod } from "../key-creation.ts";
 import { changeState, requireAlive, restore, scheduleDestruction } from "../key-lifecycle.ts";
 import { checkKeyringName } from "../names.ts";
@@ -25,7 +33,6 @@ import { fullName, publish, type Registry, requireKey } from "../registry.ts";
 import { deleteHold, insertHold, listHolds } from "../store/holds.ts";
 import { findKeyring, listGenerations, listKeyrings } from "../store/keyrings.ts";
 import { type KeyRow, listKeys, listVersions, updateKey } from "../store/keys.ts";
-import { hashRequest, once } from "@claviger/idempotency";
 import { holdMessage, keyMessage, keyringMessage, versionMessage } from "./messages.ts";
 
 type OpenRegistry = (tx: Transaction) => Registry;
@@ -48,7 +55,8 @@ function readers(
       const limit = pageSize(request.pageSize);
       const rows = await listKeyrings(unit, sealer, readPageToken(request.pageToken), limit);
       const keyrings = [];
-      for (const row of rows) keyrings.push(keyringMessage(row, await listGenerations(unit, sealer, row.name)));
+      for (const row of rows)
+        keyrings.push(keyringMessage(row, await listGenerations(unit, sealer, row.name)));
       return { keyrings, nextPageToken: pageToken(rows.length < limit ? undefined : rows.at(-1)?.name) };
     },
     async getKeyring(request, { unit }) {
@@ -149,7 +157,10 @@ function changers(
               requireAlive(key);
               const next = { ...key, rotationPeriodSeconds };
               await updateKey(registry.tx, registry.sealer, next);
-              await publish(registry, "key.configured", fullName(key), { keyId: key.id, rotationPeriodSeconds });
+              await publish(registry, "key.configured", fullName(key), {
+                keyId: key.id,
+                rotationPeriodSeconds,
+              });
               return next;
             }),
           }),
@@ -165,7 +176,10 @@ function holds(open: OpenRegistry): Pick<KeyHandlers, "placeHold" | "releaseHold
     async placeHold(request, context) {
       const registry = open(context.unit);
       if (request.reason === "" || request.reason.length > reasonCharactersMax) {
-        throw new DomainError("invalid-argument", `a hold needs a reason of at most ${reasonCharactersMax} characters`);
+        throw new DomainError(
+          "invalid-argument",
+          `a hold needs a reason of at most ${reasonCharactersMax} characters`,
+        );
       }
       const { response } = await once(
         context.unit,

@@ -5,9 +5,9 @@ import {
   type Hold,
   HoldSchema,
   type Key,
-  KeySchema,
   type Keyring,
   KeyringSchema,
+  KeySchema,
   type KeyVersion,
   KeyVersionSchema,
 } from "@claviger/proto/storage/v1/key_pb.ts";

@@ -35,7 +35,11 @@ export async function insertBinding(tx: Transaction, sealer: RowSealer, row: Bin
 }
 
 /** Every binding of one identity. An identity has few; past the bound it has too many to decide about. */
-export async function bindingsOf(tx: Transaction, sealer: RowSealer, identity: string): Promise<BindingRow[]> {
+export async function bindingsOf(
+  tx: Transaction,
+  sealer: RowSealer,
+  identity: string,
+): Promise<BindingRow[]> {
   const rows = await tx.query<BindingRow & { seal: Buffer }>(
     `SELECT ${columns} FROM role_bindings WHERE identity = $1 ORDER BY resource, role LIMIT 1000`,
     [identity],

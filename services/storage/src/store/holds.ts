@@ -12,14 +12,10 @@ export interface HoldRow {
 const columns = `id, key_id AS "keyId", holder, reason, placed_at AS "placedAt", seal`;
 
 export async function insertHold(tx: Transaction, sealer: RowSealer, row: HoldRow): Promise<void> {
-  await tx.query("INSERT INTO holds (id, key_id, holder, reason, placed_at, seal) VALUES ($1, $2, $3, $4, $5, $6)", [
-    row.id,
-    row.keyId,
-    row.holder,
-    row.reason,
-    row.placedAt,
-    sealer.seal("holds", { ...row }),
-  ]);
+  await tx.query(
+    "INSERT INTO holds (id, key_id, holder, reason, placed_at, seal) VALUES ($1, $2, $3, $4, $5, $6)",
+    [row.id, row.keyId, row.holder, row.reason, row.placedAt, sealer.seal("holds", { ...row })],
+  );
 }
 
 export async function listHolds(tx: Transaction, sealer: RowSealer, keyId: string): Promise<HoldRow[]> {

@@ -30,7 +30,11 @@ export async function insertKeyring(tx: Transaction, sealer: RowSealer, row: Key
   ]);
 }
 
-export async function insertGeneration(tx: Transaction, sealer: RowSealer, row: GenerationRow): Promise<void> {
+export async function insertGeneration(
+  tx: Transaction,
+  sealer: RowSealer,
+  row: GenerationRow,
+): Promise<void> {
   await tx.query(
     `INSERT INTO keyring_generations (keyring, generation, token_object_id, recovery_wrap, created_at, seal)
      VALUES ($1, $2, $3, $4, $5, $6)`,
@@ -50,7 +54,9 @@ export async function findKeyring(
   sealer: RowSealer,
   name: string,
 ): Promise<KeyringRow | undefined> {
-  const [row] = await tx.query<Sealed<KeyringRow>>(`SELECT ${keyringColumns} FROM keyrings WHERE name = $1`, [name]);
+  const [row] = await tx.query<Sealed<KeyringRow>>(`SELECT ${keyringColumns} FROM keyrings WHERE name = $1`, [
+    name,
+  ]);
   return row === undefined ? undefined : openKeyring(sealer, row);
 }
 

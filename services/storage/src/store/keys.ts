@@ -148,13 +148,10 @@ export async function insertVersion(tx: Transaction, sealer: RowSealer, row: Ver
 }
 
 export async function updateVersion(tx: Transaction, sealer: RowSealer, row: VersionRow): Promise<void> {
-  await tx.query("UPDATE key_versions SET state = $3, material = $4, seal = $5 WHERE key_id = $1 AND version = $2", [
-    row.keyId,
-    row.version,
-    row.state,
-    row.material,
-    sealer.seal("key_versions", { ...row }),
-  ]);
+  await tx.query(
+    "UPDATE key_versions SET state = $3, material = $4, seal = $5 WHERE key_id = $1 AND version = $2",
+    [row.keyId, row.version, row.state, row.material, sealer.seal("key_versions", { ...row })],
+  );
 }
 
 export async function findVersion(

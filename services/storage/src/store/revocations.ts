@@ -8,7 +8,11 @@ export interface RevocationRow {
   revokedAt: Date;
 }
 
-export async function insertRevocation(tx: Transaction, sealer: RowSealer, row: RevocationRow): Promise<void> {
+export async function insertRevocation(
+  tx: Transaction,
+  sealer: RowSealer,
+  row: RevocationRow,
+): Promise<void> {
   await tx.query(
     "INSERT INTO revocations (subject, reason, revoked_at, seal) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
     [row.subject, row.reason, row.revokedAt, sealer.seal("revocations", { ...row })],
