@@ -1,5 +1,6 @@
 import { chownSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { DomainError } from "@claviger/domain-error";
 import { TlsIdentity } from "@claviger/identity";
 import { type Account, writeOwnedFile } from "@claviger/owned-files";
 import { TrustKeeper } from "@claviger/service";
@@ -42,12 +43,16 @@ export function keepBusTrust(options: {
     }
     writing = writing.then(() => writeBusRoots(layout, account)).then(reload);
   });
+  let lastTrouble = "";
   const keeper = new TrustKeeper({
     identity,
     trustDomain: options.trustDomain,
     distributionAddress: options.distributionAddress,
     onProgress: options.onNotice,
-    onTrouble: options.onNotice,
+    onTrouble: (what) => {
+      if (what !== lastTrouble) options.onNotice(what);
+      lastTrouble = what;
+    },
   });
   keeper.start();
   return {
@@ -58,6 +63,10 @@ export function keepBusTrust(options: {
         await new Promise((resolve) => setTimeout(resolve, lookMilliseconds));
       }
       await writing;
+      if (!identity.trustsBootstrap) return;
+      throw new DomainError("unavailable", `the services did not all renew within ${settleMilliseconds / 1000} s`, {
+        hint: "log/*.log of the state directory say which of them waits for what",
+      });
     },
     async [Symbol.asyncDispose]() {
       await keeper[Symbol.asyncDispose]();

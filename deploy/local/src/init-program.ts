@@ -44,6 +44,7 @@ try {
     node: process.execPath,
     tokenEnvironment: tokenEnvironment(layout),
     onNotice,
+    renew: flags.renew === true,
   });
   if (done.length === 0) onNotice("all is there, and no certificate has expired: nothing to do");
   if (flags.json) console.log(JSON.stringify({ trustDomain: settings.trustDomain, done }));

@@ -13,7 +13,7 @@ const flags = readFlags({
   command: "claviger init",
   summary: "Makes the HSM token, holds the recovery ceremony, certifies the services. npm start does so too.",
   flags: {
-    renew: "mends expired certificates of the services and of the administrator",
+    renew: "certifies all services and the administrator anew: after expiry, or after a key was stolen",
     json: "one JSON document on standard output",
   },
 });

@@ -16,7 +16,7 @@ export async function issueFirstCertificates(options: BootstrapOptions): Promise
   }
   const needing = certifiedParts.filter((part) => {
     const path = join(tlsDirectoryOf(options, part), "cert.pem");
-    return !existsSync(path) || hasExpired(path);
+    return options.renew === true || !existsSync(path) || hasExpired(path);
   });
   if (needing.length === 0) return [];
   const ca = await createBootstrapCa(options.trustDomain);

@@ -46,9 +46,9 @@ async function inviteFirstAdministrator(options: BootstrapOptions): Promise<void
   const { accounts, layout } = options;
   const invitation = join(layout.serviceDirectory("distribution"), "first-administrator.sha256");
   const certificate = join(layout.administratorDirectory, "cert.pem");
-  if (existsSync(invitation) && !hasExpired(certificate)) return;
+  if (existsSync(invitation) && !hasExpired(certificate) && options.renew !== true) return;
   if (existsSync(certificate)) {
-    options.onNotice("the administrator's certificate has expired: it enrols again at the next start");
+    options.onNotice("the administrator enrols again at the next start");
     await rm(certificate);
   }
   const secret = randomBytes(32).toString("base64url");

@@ -28,6 +28,8 @@ export interface BootstrapOptions {
   /** What the generator's program needs to find the HSM, for the ceremony. */
   tokenEnvironment: Readonly<Record<string, string>>;
   onNotice: (message: string) => void;
+  /** Certify all parts anew, whether or not their certificates have expired. */
+  renew?: boolean;
 }
 
 export function tlsDirectoryOf(options: BootstrapOptions, part: CertifiedPart): string {

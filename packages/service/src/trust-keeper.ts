@@ -12,9 +12,12 @@ export interface TrustKeeperOptions {
   onTrouble?: (what: string) => void;
 }
 
+type Outcome = "progress" | "waiting" | "settled";
+
 const eagerMilliseconds = 200;
 const settledMilliseconds = 10 * 60_000;
-const troubleMillisecondsMax = 5000;
+/** Neither a part that is missing for long nor trouble makes us ask more often than this. */
+const patientMilliseconds = 5000;
 
 /**
  * Keeps this process's trust and certificate current, in the background: takes the trust bundle from
@@ -27,7 +30,7 @@ export class TrustKeeper implements AsyncDisposable {
   readonly #transport: Transport;
   readonly #distribution: Client<typeof CertificateService>;
   #timer: NodeJS.Timeout | undefined;
-  #failures = 0;
+  #roundsWithoutProgress = 0;
   #closed = false;
 
   constructor(options: TrustKeeperOptions) {
@@ -48,21 +51,22 @@ export class TrustKeeper implements AsyncDisposable {
 
   async #loop(): Promise<void> {
     if (this.#closed) return;
-    let waitMilliseconds: number;
+    let outcome: Outcome = "waiting";
     try {
-      const settled = await this.#synchronize();
-      this.#failures = 0;
-      waitMilliseconds = settled ? settledMilliseconds * (0.8 + Math.random() * 0.4) : eagerMilliseconds;
+      outcome = await this.#synchronize();
     } catch (error) {
-      this.#failures += 1;
       this.#options.onTrouble?.(`trust was not synchronised: ${(error as Error).message}`);
-      waitMilliseconds = Math.min(eagerMilliseconds * 2 ** this.#failures, troubleMillisecondsMax);
     }
+    this.#roundsWithoutProgress = outcome === "waiting" ? this.#roundsWithoutProgress + 1 : 0;
+    const waitMilliseconds =
+      outcome === "settled"
+        ? settledMilliseconds * (0.8 + Math.random() * 0.4)
+        : Math.min(eagerMilliseconds * 1.3 ** this.#roundsWithoutProgress, patientMilliseconds);
     if (!this.#closed) this.#timer = setTimeout(() => void this.#loop(), waitMilliseconds);
   }
 
-  /** One round. Resolves to whether nothing is left to do for now. */
-  async #synchronize(): Promise<boolean> {
+  /** One round. */
+  async #synchronize(): Promise<Outcome> {
     const { identity, onProgress } = this.#options;
     const loaded = identity.trustBundle;
     const answer = await this.#distribution.synchronizeTrust({
@@ -72,19 +76,19 @@ export class TrustKeeper implements AsyncDisposable {
     if (answer.trustBundle !== "" && answer.trustBundle !== loaded) {
       identity.replaceTrustBundle(answer.trustBundle);
       onProgress?.("took the trust bundle");
-      return false;
+      return "progress";
     }
     if (answer.renewNow || pastTwoThirds(identity)) {
       await this.#renew();
       onProgress?.("renewed its certificate");
-      return false;
+      return "progress";
     }
     if (answer.dropBootstrap && identity.trustsBootstrap) {
       identity.dropBootstrap();
       onProgress?.("no longer trusts the bootstrap CA");
-      return false;
+      return "progress";
     }
-    return answer.settled;
+    return answer.settled ? "settled" : "waiting";
   }
 
   async #renew(): Promise<void> {

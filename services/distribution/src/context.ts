@@ -15,4 +15,5 @@ export interface DistributionContext {
   publicHttpAddress: string;
   serviceHosts: readonly string[];
   token: TokenContext;
+  startedAt: Date;
 }

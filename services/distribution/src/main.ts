@@ -85,6 +85,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     trustDomain,
     publicHttpAddress,
     serviceHosts,
+    startedAt: new Date(),
     token: {
       trustDomain,
       enrollmentAddress: settings.publicEnrollmentAddress,

@@ -1,13 +1,16 @@
 import { expect, test } from "vitest";
-import { decideTrust } from "./trust.ts";
+import { decideTrust as decide } from "./trust.ts";
 
+const since = new Date(1000);
+const decideTrust = (rows: Parameters<typeof decide>[0], digest: string, service: string) =>
+  decide(rows, digest, service, since);
 const names = ["storage", "generator", "distribution", "rotation", "audit", "nats"];
-const row = (service: string, renewed = false, bundleSha256 = "new", bootstrapDropped = false) => ({
+const row = (service: string, renewed = false, bundleSha256 = "new", bootstrapDropped = false, seenAt = new Date(2000)) => ({
   service,
   bundleSha256,
   renewed,
   bootstrapDropped,
-  seenAt: new Date(0),
+  seenAt,
 });
 
 test("nobody renews before everybody trusts the bundle", () => {
@@ -38,4 +41,9 @@ test("a part that never reported holds everybody back", () => {
 test("who has dropped it is done", () => {
   const rows = names.map((name) => row(name, true, "new", true));
   expect(decideTrust(rows, "new", "storage").settled).toBe(true);
+});
+
+test("what was seen before this process started does not say that a part has renewed", () => {
+  const rows = names.map((name) => row(name, true, "new", false, new Date(name === "audit" ? 500 : 2000)));
+  expect(decideTrust(rows, "new", "storage")).toMatchObject({ dropBootstrap: false, waitingFor: ["audit"] });
 });

@@ -33,6 +33,7 @@ export async function adviseTrust(
   registry: Registry,
   bundle: string,
   report: TrustReport,
+  since: Date,
 ): Promise<TrustAdvice> {
   const certificate = await findCertificate(registry.tx, registry.sealer, report.certificateSerial);
   const renewed = certificate?.profile === "service";
@@ -43,21 +44,30 @@ export async function adviseTrust(
     bootstrapDropped: report.bootstrapDropped,
     seenAt: registry.now,
   });
-  return decideTrust(await listTrust(registry.tx), bundleDigest(bundle), report.service);
+  return decideTrust(await listTrust(registry.tx), bundleDigest(bundle), report.service, since);
 }
 
-export function decideTrust(rows: readonly TrustRow[], digest: string, service: string): TrustAdvice {
+/**
+ * What somebody trusts stays on its disk; which certificate it shows counts only if it was seen since
+ * `since`, this process's start: all parts may have been certified anew while everything was stopped.
+ */
+export function decideTrust(
+  rows: readonly TrustRow[],
+  digest: string,
+  service: string,
+  since: Date,
+): TrustAdvice {
   const own = rows.find((row) => row.service === service);
   const missing = (has: (row: TrustRow) => boolean): string[] =>
     expected.filter((name) => !rows.some((row) => row.service === name && has(row)));
   const withoutBundle = missing((row) => row.bundleSha256 === digest);
-  const notRenewed = missing((row) => row.renewed);
+  const notRenewed = missing((row) => row.renewed && row.seenAt >= since);
   const everybodyTrusts = withoutBundle.length === 0;
   const everybodyRenewed = everybodyTrusts && notRenewed.length === 0;
   return {
     renewNow: everybodyTrusts && own?.renewed !== true,
     dropBootstrap: everybodyRenewed,
-    settled: everybodyRenewed && own?.bootstrapDropped === true,
+    settled: own?.renewed === true && own.bootstrapDropped && own.bundleSha256 === digest,
     waitingFor: everybodyTrusts ? notRenewed : withoutBundle,
   };
 }

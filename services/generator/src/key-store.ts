@@ -74,7 +74,10 @@ export class KeyStore implements Disposable {
     const { hsm, keyringKeys, onTrouble, storage } = this.#options;
     const answer = await storage.getKeyMaterial({ name, version });
     const { facts, binding } = readFacts(answer.key, answer.version, name);
-    if (answer.material.length === 0) return new UsableKey(facts, { destroy() {} });
+    if (answer.material.length === 0) {
+      if (facts.condition.versionState === "destroyed") return new UsableKey(facts, { destroy() {} });
+      throw new DomainError("integrity", `${name}@${facts.version} has no material, and was not destroyed`);
+    }
     const envelope = await openEnvelope(answer.material, binding, (data) => hsm.bindingMac(data));
     facts.subjectPublicKeyInfo = Buffer.from(envelope.publicKey);
     const keyringKey = await keyringKeys.find(name.split("/")[0]!, envelope.keyringGeneration);

@@ -78,11 +78,12 @@ function issuers(
     },
     async synchronizeTrust(request, context) {
       const { trustBundle } = shared.authorities;
-      const advice = await adviseTrust(shared.open(context.unit), trustBundle, {
+      const report = {
         ...request,
         service: context.caller.name,
         certificateSerial: context.certificateSerial,
-      });
+      };
+      const advice = await adviseTrust(shared.open(context.unit), trustBundle, report, shared.startedAt);
       return { ...advice, trustBundle };
     },
   };
@@ -159,15 +160,6 @@ function enders(shared: DistributionContext): Pick<CertificateHandlers, "revokeC
       const asked = { caller: context.caller.uri, requestId: request.requestId, requestHash };
       const { response } = await once(context.unit, asked, RevokeCertificateResponseSchema, async () => {
         const row = await require(registry, request.serial, "lock");
-        if (row.profile === "service") {
-          throw new DomainError(
-            "failed-precondition",
-            "this is the certificate of one of Claviger's own services",
-            {
-              hint: "on the service's host, `claviger init --renew` gives it another",
-            },
-          );
-        }
         const revoked = await revokeCertificate(registry, shared.storage, row, reason);
         return create(RevokeCertificateResponseSchema, {
           certificate: certificateMessage(revoked, registry.now),
