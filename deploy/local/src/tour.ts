@@ -44,11 +44,9 @@ const steps: readonly Step[] = [
     expects: 5,
   },
   { says: "Until that day it can be taken back:", command: "keys restore tour/first" },
-  {
-    says: "Each of these steps is in the audit log; here is the proof for the last:",
-    command: "audit proof last",
-  },
-  { says: "And the whole log, checked without trusting the service:", command: "audit verify --offline" },
+  { says: "Each of these steps is in the audit log:", command: "audit search --key tour/first --limit 8" },
+  { says: "Here is the proof that one record is in it:", command: "audit proof 20 --out proof.json" },
+  { says: "Whoever has it can check it, without any service:", command: "audit verify --offline proof.json" },
 ];
 
 export interface TourOptions {
@@ -63,7 +61,7 @@ export async function runTour({ clone, stateDirectory, interrupted }: TourOption
   const directory = await mkdtemp(join(tmpdir(), "claviger-tour-"));
   try {
     await writeFile(join(directory, "line.txt"), "A line that only this key can read.\n");
-    console.log("\nThe life of a key, in eleven steps. Everything stays in the keyring `tour`.");
+    console.log("\nThe life of a key, in twelve steps. Everything stays in the keyring `tour`.");
     for (const step of steps) {
       if (interrupted()) return;
       if (step.says !== "") console.log(`\n${step.says}`);
@@ -72,7 +70,7 @@ export async function runTour({ clone, stateDirectory, interrupted }: TourOption
       if (status === (step.expects ?? 0)) continue;
       console.error(`warning: the tour ends here: this step ended with ${status}, not ${step.expects ?? 0}.`);
       console.error(
-        "warning: the installation itself is running; npx claviger doctor looks for what is wrong.",
+        "warning: the installation itself is running; npx claviger status says how it is.",
       );
       return;
     }

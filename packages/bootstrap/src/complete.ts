@@ -33,7 +33,7 @@ async function enrolAdministrator(
 ): Promise<void> {
   const secretPath = join(directory, "enrollment.secret");
   const enrolled = await enroll({
-    enrollmentAddress: options.addresses["enrollment"] ?? "",
+    enrollmentAddress: options.addresses.enrollment ?? "",
     trustBundle: options.trustBundle,
     trustDomain: options.trustDomain,
     secret: await readFile(secretPath, "utf8"),

@@ -42,7 +42,7 @@ export async function runService(
     logger.error("uncaught error", { error: describeError(error) });
     void stop("uncaught error", 1);
   });
-  if (process.env["CLAVIGER_STOP_ON_STDIN_END"] === "1") {
+  if (process.env.CLAVIGER_STOP_ON_STDIN_END === "1") {
     process.stdin.on("end", () => void stop("the supervisor has gone", 0));
     process.stdin.on("error", () => void stop("the supervisor has gone", 0));
     process.stdin.resume();

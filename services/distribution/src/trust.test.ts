@@ -5,7 +5,13 @@ const since = new Date(1000);
 const decideTrust = (rows: Parameters<typeof decide>[0], digest: string, service: string) =>
   decide(rows, digest, service, since);
 const names = ["storage", "generator", "distribution", "rotation", "audit", "nats"];
-const row = (service: string, renewed = false, bundleSha256 = "new", bootstrapDropped = false, seenAt = new Date(2000)) => ({
+const row = (
+  service: string,
+  renewed = false,
+  bundleSha256 = "new",
+  bootstrapDropped = false,
+  seenAt = new Date(2000),
+) => ({
   service,
   bundleSha256,
   renewed,
