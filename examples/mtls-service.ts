@@ -2,9 +2,69 @@
 // each checks who the other is. It renews at two thirds of its certificate's life without a restart.
 //
 //   node examples/mtls-service.ts [TOKEN-FILE] DIRECTORY [--self-check]
-import { generateKeyPairSync, type X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer, request } from "node:https";
 import type { AddressInfo } from "node:net";
-import type { PeerCertificate, TLSSocket } from "node:tls";
-import { createClaviger, enrollWithToken, findConfigFile, readConfigFile, writeIdentity } from "@claviger/client";
+import type { TLSSocket } from "node:tls";
+import * as client from "@claviger/client";
+
+const words = process.argv.slice(2).filter((word) => word !== "--self-check");
+const directory = words.at(-1) ?? "billing";
+if (words.length > 1) {
+  const joined = await client.enrollWithToken(readFileSync(words[0] ?? "", "utf8"));
+  // The token knows only where to enrol; the other addresses come from the claviger.json at hand.
+  const { addresses } = client.readConfigFile(client.findConfigFile());
+  client.writeIdentity(directory, { ...joined, addresses: { ...addresses, ...joined.addresses } });
+}
+const claviger = client.createClaviger({ config: `${directory}/claviger.json` });
+
+const tlsOptions = () => {
+  const { key, certificateChain: cert, trustBundle: ca } = claviger.identity.material;
+  return { key, cert, ca, minVersion: "TLSv1.3" as const };
+};
+/** Workload certificates name no host: who the other side is stands in its one SPIFFE URI. */
+const spiffeOf = (subjectAltName = "") => /^URI:(spiffe:\/\/[^,"]+)$/.exec(subjectAltName)?.[1];
+const self = spiffeOf(claviger.identity.leaf.subjectAltName);
+
+const server = createServer(
+  { ...tlsOptions(), requestCert: true, rejectUnauthorized: true },
+  (call, answer) => {
+    const caller = spiffeOf((call.socket as TLSSocket).getPeerCertificate().subjectaltname);
+    console.log(`${call.method} ${call.url} by ${caller}`);
+    if (caller === undefined) return answer.writeHead(403).end();
+    return answer.end(`hello, ${caller}\n`);
+  },
+);
+claviger.identity.onChange(() => server.setSecureContext(tlsOptions()));
+
+const retryMilliseconds = 60_000;
+async function renewWhenDue(): Promise<void> {
+  const due = client.renewalDue(claviger).getTime() <= Date.now();
+  if (due) console.log(`renewed until ${(await client.renewIdentity(claviger)).notAfter.toISOString()}`);
+}
+const renewal = setInterval(() => renewWhenDue().catch(console.error), retryMilliseconds);
+
+server.listen(Number(process.env.PORT ?? 0), "127.0.0.1", () => {
+  const { port } = server.address() as AddressInfo;
+  console.log(`${self} serves https://127.0.0.1:${port}`);
+  if (process.argv.includes("--self-check")) callSelf(port);
+});
+
+function callSelf(port: number): void {
+  const checkServerIdentity = (_host: string, { subjectaltname }: { subjectaltname?: string }) =>
+    spiffeOf(subjectaltname) === self ? undefined : new Error(`the server is not ${self}`);
+  const options = {
+    ...tlsOptions(),
+    port,
+    host: "127.0.0.1",
+    servername: "",
+    agent: false as const,
+    checkServerIdentity,
+  };
+  request(options, (answer) => answer.pipe(process.stdout).once("unpipe", end)).end();
+}
+function end(): void {
+  clearInterval(renewal);
+  server.close();
+  claviger.close();
+}

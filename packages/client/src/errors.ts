@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { DomainError, type ErrorKind, isErrorKind } from "@claviger/domain-error";
 import { type ServiceError, status } from "@grpc/grpc-js";
+import { probeHandshake } from "./handshake-probe.ts";
 import type { Transport } from "./transport.ts";
 
 /** What a status means where the server did not say its own kind: another server, a proxy, the library. */
@@ -45,6 +46,27 @@ export function errorFromStatus(error: ServiceError | DomainError, transport: Tr
 }
 
 /**
+ * The last word on a call that could not be delivered: whether the server refuses this identity's
+ * certificate, or is away.
+ */
+export async function explainUnavailable(error: DomainError, transport: Transport): Promise<DomainError> {
+  if (error.kind !== "unavailable" || isSaidByServer(error)) return error;
+  if ((await probeHandshake(transport)) !== "rejected") return error;
+  return new DomainError(
+    "unauthenticated",
+    `the server at ${transport.options.address} ends the connection when it sees this identity's certificate`,
+    {
+      hint: "it may be of another installation, or of a CA that is no longer trusted: enrol again with a new token (claviger identities enroll NAME)",
+      cause: error,
+    },
+  );
+}
+
+function isSaidByServer(error: DomainError): boolean {
+  return (error.cause as ServiceError | undefined)?.metadata?.get("claviger-kind")[0] !== undefined;
+}
+
+/**
  * TLS refuses a bad certificate without a gRPC status: all that arrives is a connection that ends.
  * What is wrong can mostly be seen from here.
  */
@@ -84,15 +106,6 @@ function diagnoseCertificates(transport: Transport, cause: ServiceError): Domain
   }
   if (/certificate has expired/i.test(details)) {
     return refuse("the server's certificate has expired", "on its host run `claviger init --renew`");
-  }
-  if (
-    /alert|tls|ssl|handshake|socket disconnected|ECONNRESET/i.test(details) &&
-    !/ECONNREFUSED/.test(details)
-  ) {
-    return refuse(
-      "the server closed the connection during the TLS handshake, most likely refusing this identity's certificate",
-      `it may be of another installation or of a CA that is no longer trusted: ${enrol}`,
-    );
   }
   return undefined;
 }

@@ -24,6 +24,7 @@ export {
   type JoinedIdentity,
 } from "./enroll.ts";
 export { type EnrollmentToken, parseEnrollmentToken } from "./enrollment-token.ts";
+export { type RenewedIdentity, renewalDue, renewIdentity } from "./renew.ts";
 export { type CallOptions, type Client, createServiceClient } from "./service-client.ts";
 export { Transport, type TransportOptions } from "./transport.ts";
 export { type IdentityFiles, requireNoIdentity, writeIdentity } from "./write-identity.ts";

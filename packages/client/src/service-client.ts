@@ -12,7 +12,7 @@ import {
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { DomainError } from "@claviger/domain-error";
 import { Metadata, type ServiceError } from "@grpc/grpc-js";
-import { errorFromStatus } from "./errors.ts";
+import { errorFromStatus, explainUnavailable } from "./errors.ts";
 import type { Transport } from "./transport.ts";
 
 export interface CallOptions {
@@ -40,8 +40,9 @@ export type Client<S extends DescService> = {
 };
 
 const deadlineMillisecondsDefault = 15_000;
-const attemptsMax = 4;
+const attemptsMax = 5;
 const firstBackoffMilliseconds = 100;
+const backoffMillisecondsMax = 1000;
 
 /**
  * A typed client of `service`. A call that cannot be delivered is repeated, with the same
@@ -84,9 +85,12 @@ async function unaryCall(
       return await attemptUnary(method, transport, message, deadline, options);
     } catch (error) {
       const failure = errorFromStatus(error as ServiceError, transport);
-      const backoff = firstBackoffMilliseconds * 3 ** (attempt - 1) * (0.75 + Math.random() / 2);
+      const pause = Math.min(firstBackoffMilliseconds * 3 ** (attempt - 1), backoffMillisecondsMax);
+      const backoff = pause * (0.75 + Math.random() / 2);
       const worthwhile = repeatable && failure.kind === "unavailable" && attempt < attemptsMax;
-      if (!worthwhile || options.signal?.aborted || Date.now() + backoff >= deadline) throw failure;
+      if (!worthwhile || options.signal?.aborted || Date.now() + backoff >= deadline) {
+        throw await explainUnavailable(failure, transport);
+      }
       await new Promise((resolve) => setTimeout(resolve, backoff));
     }
   }
@@ -150,7 +154,7 @@ async function* streamCall(
     for await (const message of call) yield message as object;
   } catch (error) {
     if (options.signal?.aborted) return;
-    throw errorFromStatus(error as ServiceError, transport);
+    throw await explainUnavailable(errorFromStatus(error as ServiceError, transport), transport);
   } finally {
     options.signal?.removeEventListener("abort", cancel);
     call.cancel();
