@@ -24,25 +24,21 @@ const tlsOptions = () => {
 };
 /** Workload certificates name no host: who the other side is stands in its one SPIFFE URI. */
 const spiffeOf = (subjectAltName = "") => /^URI:(spiffe:\/\/[^,"]+)$/.exec(subjectAltName)?.[1];
-const self = spiffeOf(claviger.identity.leaf.subjectAltName);
+const self = spiffeOf(claviger.identity.leaf.subjectAltName) ?? "nobody";
 
-const server = createServer(
-  { ...tlsOptions(), requestCert: true, rejectUnauthorized: true },
-  (call, answer) => {
-    const caller = spiffeOf((call.socket as TLSSocket).getPeerCertificate().subjectaltname);
-    console.log(`${call.method} ${call.url} by ${caller}`);
-    if (caller === undefined) return answer.writeHead(403).end();
-    return answer.end(`hello, ${caller}\n`);
-  },
-);
+const mutual = { ...tlsOptions(), requestCert: true, rejectUnauthorized: true };
+const server = createServer(mutual, (call, answer) => {
+  const caller = spiffeOf((call.socket as TLSSocket).getPeerCertificate().subjectaltname);
+  console.log(`${call.method} ${call.url} by ${caller}`);
+  answer.writeHead(caller === undefined ? 403 : 200).end(`hello, ${caller}\n`);
+});
 claviger.identity.onChange(() => server.setSecureContext(tlsOptions()));
 
-const retryMilliseconds = 60_000;
 async function renewWhenDue(): Promise<void> {
-  const due = client.renewalDue(claviger).getTime() <= Date.now();
-  if (due) console.log(`renewed until ${(await client.renewIdentity(claviger)).notAfter.toISOString()}`);
+  if (client.renewalDue(claviger).getTime() > Date.now()) return;
+  console.log(`renewed until ${(await client.renewIdentity(claviger)).notAfter.toISOString()}`);
 }
-const renewal = setInterval(() => renewWhenDue().catch(console.error), retryMilliseconds);
+setInterval(() => renewWhenDue().catch(console.error), 60_000);
 
 server.listen(Number(process.env.PORT ?? 0), "127.0.0.1", () => {
   const { port } = server.address() as AddressInfo;
@@ -53,18 +49,8 @@ server.listen(Number(process.env.PORT ?? 0), "127.0.0.1", () => {
 function callSelf(port: number): void {
   const checkServerIdentity = (_host: string, { subjectaltname }: { subjectaltname?: string }) =>
     spiffeOf(subjectaltname) === self ? undefined : new Error(`the server is not ${self}`);
-  const options = {
-    ...tlsOptions(),
-    port,
-    host: "127.0.0.1",
-    servername: "",
-    agent: false as const,
-    checkServerIdentity,
-  };
-  request(options, (answer) => answer.pipe(process.stdout).once("unpipe", end)).end();
-}
-function end(): void {
-  clearInterval(renewal);
-  server.close();
-  claviger.close();
+  request({ ...tlsOptions(), host: "127.0.0.1", port, agent: false, checkServerIdentity }, (answer) => {
+    console.log(`answered with ${answer.statusCode}`);
+    process.exit(answer.statusCode === 200 ? 0 : 1);
+  }).end();
 }

@@ -76,13 +76,16 @@ export function movesToDestroyed(from: KeyState): readonly KeyState[] {
 export interface KeyCondition {
   keyState: KeyState;
   versionState: KeyState;
-  /** Set while the key is pending destruction. */
+  /** Set while the key is pending destruction, and once it is destroyed. */
   destroyAt: Date | undefined;
 }
 
 /** Why `operation` is refused under `condition`, as the end of a sentence; undefined where it is permitted. */
 export function whyRefused(operation: KeyOperation, condition: KeyCondition): string | undefined {
-  if (condition.keyState !== "destroyed" && condition.destroyAt !== undefined) {
+  if (condition.keyState === "destroyed" && condition.destroyAt !== undefined) {
+    return `was destroyed on ${condition.destroyAt.toISOString()}: it is gone for good`;
+  }
+  if (condition.destroyAt !== undefined) {
     return `is pending destruction on ${condition.destroyAt.toISOString()}`;
   }
   for (const [subject, state] of [

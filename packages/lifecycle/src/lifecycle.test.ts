@@ -46,3 +46,9 @@ test("both the key and its version must permit", () => {
     "suspended",
   );
 });
+
+test("a destroyed key names the day of its end", () => {
+  const destroyAt = new Date("2026-12-24T10:00:00Z");
+  const why = whyRefused("decrypt", { keyState: "destroyed", versionState: "destroyed", destroyAt });
+  expect(why).toContain("destroyed on 2026-12-24");
+});

@@ -1,4 +1,3 @@
-import { generateKeyPairSync } from "node:crypto";
 import type { Command } from "commander";
 import { parseDuration } from "../arguments.ts";
 import { defineCommand } from "../define-command.ts";
@@ -49,16 +48,10 @@ export function registerRenew(certs: Command): void {
     description: "a new key and certificate for the identity in use, in place of its files",
     examples: ["certs renew", "certs renew --config billing/claviger.json"],
     async run(session) {
-      const { buildCertificateSigningRequest } = await import("@claviger/x509");
+      const { renewIdentity } = await import("@claviger/client");
       const claviger = await session.connect();
-      const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-      const { serial, certificateChain } = await claviger.certificates.renewCertificate({
-        certificateSigningRequest: buildCertificateSigningRequest({ privateKey }),
-      });
-      const key = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
-      claviger.identity.replaceCertificate(key, certificateChain);
-      const { leaf, directory } = claviger.identity;
-      const notAfter = new Date(leaf.validTo);
+      const { serial, notAfter } = await renewIdentity(claviger);
+      const { directory } = claviger.identity;
       session.answer(
         { serial, notAfter, directory },
         () => `serial ${serial}, until ${notAfter.toISOString()}`,

@@ -34,7 +34,7 @@ function passThrough(line: readonly string[]): Promise<number> {
   process.removeAllListeners("SIGINT");
   process.on("SIGINT", ignore);
   return new Promise((resolvePromise, reject) => {
-    const child = spawn(process.execPath, line, { cwd: clone, stdio: "inherit" });
+    const child = spawn(process.execPath, line, { stdio: "inherit" });
     child.once("error", reject);
     child.once("exit", (code, signal) => {
       process.off("SIGINT", ignore);
