@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { DomainError, type ErrorKind } from "@claviger/domain-error";
 import { usageError } from "./errors.ts";
 
 export const standardStream = "-";
@@ -22,13 +23,18 @@ export interface InputLimits {
   what: string;
   /** What to do with a larger one. */
   hint?: string;
+  /** Bad usage where left out. */
+  kindWhereLarger?: ErrorKind;
 }
 
 /**
  * A file, or stdin for `-`, whole and bounded. A pipe counts as a file.
  * @throws DomainError `invalid-argument` where it cannot be read or is too large
  */
-export async function readInput(path: string, { bytesMax, what, hint }: InputLimits): Promise<Buffer> {
+export async function readInput(
+  path: string,
+  { bytesMax, what, hint, kindWhereLarger = "invalid-argument" }: InputLimits,
+): Promise<Buffer> {
   const from = path === standardStream ? process.stdin : createReadStream(path);
   const chunks: Buffer[] = [];
   let size = 0;
@@ -45,8 +51,10 @@ export async function readInput(path: string, { bytesMax, what, hint }: InputLim
       cause,
     );
   }
-  if (size > bytesMax)
-    throw usageError(`${nameOf(path, "stdin")} is too large: ${what} has at most ${bytesMax} bytes`, hint);
+  if (size > bytesMax) {
+    const problem = `${nameOf(path, "stdin")} is too large: ${what} has at most ${bytesMax} bytes`;
+    throw new DomainError(kindWhereLarger, problem, { hint });
+  }
   return Buffer.concat(chunks);
 }
 

@@ -15,7 +15,7 @@ export interface Session extends Output, Disposable {
 export function createSession({ json, config }: { json: boolean; config: string | undefined }): Session {
   let claviger: Claviger | undefined;
   const configPath = async (): Promise<string> => {
-    const { findConfigFile } = await import("@claviger/client");
+    const { findConfigFile } = await import("@claviger/client/config-file");
     return findConfigFile({ path: config });
   };
   return {
@@ -27,7 +27,7 @@ export function createSession({ json, config }: { json: boolean; config: string 
     },
     configPath,
     async config() {
-      const { readConfigFile } = await import("@claviger/client");
+      const { readConfigFile } = await import("@claviger/client/config-file");
       return readConfigFile(await configPath());
     },
     async identityUri(name) {

@@ -31,7 +31,9 @@ describe("looking for claviger.json", () => {
     const environment = { CLAVIGER_CONFIG: named, CLAVIGER_STATE: join(directory, "state") };
     expect(findConfigFile({ path: given, environment, workingDirectory })).toBe(given);
     expect(findConfigFile({ environment, workingDirectory })).toBe(named);
-    expect(findConfigFile({ environment: { CLAVIGER_STATE: join(directory, "state") }, workingDirectory })).toBe(state);
+    expect(
+      findConfigFile({ environment: { CLAVIGER_STATE: join(directory, "state") }, workingDirectory }),
+    ).toBe(state);
     expect(findConfigFile({ environment: {}, workingDirectory })).toBe(near);
   });
 
@@ -58,7 +60,10 @@ describe("reading claviger.json", () => {
     ["no object", "[]"],
     ["another version", '{"version":2}'],
     ["no trust domain", '{"version":1,"identity":".","addresses":{}}'],
-    ["an address without a port", '{"version":1,"trustDomain":"x","identity":".","addresses":{"audit":"host"}}'],
+    [
+      "an address without a port",
+      '{"version":1,"trustDomain":"x","identity":".","addresses":{"audit":"host"}}',
+    ],
   ])("refuses %s, naming the file", (_, text) => {
     const path = join(directory, "claviger.json");
     writeFileSync(path, text);
@@ -68,7 +73,10 @@ describe("reading claviger.json", () => {
 
   it("leads to an error that says how to get an identity where there is none", () => {
     const config = place("claviger.json");
-    const refused = expect.objectContaining({ kind: "failed-precondition", hint: expect.stringContaining("join") });
+    const refused = expect.objectContaining({
+      kind: "failed-precondition",
+      hint: expect.stringContaining("join"),
+    });
     expect(() => createClaviger({ config })).toThrow(refused);
   });
 });

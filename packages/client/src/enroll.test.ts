@@ -38,14 +38,24 @@ async function serveEnrollment(ca: SmallAuthority, as = "distribution", gives = 
     responseSerialize: Buffer.from,
     responseDeserialize: Buffer.from,
   };
-  server.addService({ enroll: method } as never, {
-    enroll: async (call: { request: ReturnType<typeof method.requestDeserialize> }, answer: (e: null, r: unknown) => void) => {
-      tokens.push(call.request.token);
-      const certificateChain = await ca.sign(call.request.certificateSigningRequest, gives);
-      const response = create(EnrollResponseSchema, { identity: gives, certificateChain, trustBundle: ca.root });
-      answer(null, toBinary(EnrollResponseSchema, response));
-    },
-  } as never);
+  server.addService(
+    { enroll: method } as never,
+    {
+      enroll: async (
+        call: { request: ReturnType<typeof method.requestDeserialize> },
+        answer: (e: null, r: unknown) => void,
+      ) => {
+        tokens.push(call.request.token);
+        const certificateChain = await ca.sign(call.request.certificateSigningRequest, gives);
+        const response = create(EnrollResponseSchema, {
+          identity: gives,
+          certificateChain,
+          trustBundle: ca.root,
+        });
+        answer(null, toBinary(EnrollResponseSchema, response));
+      },
+    } as never,
+  );
   const pair = { private_key: Buffer.from(own.key), cert_chain: Buffer.from(own.certificateChain) };
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync("127.0.0.1:0", ServerCredentials.createSsl(null, [pair]), (error, bound) =>
@@ -85,7 +95,9 @@ describe("enrolling", () => {
     using claviger = createClaviger({ config: join(directory, "claviger.json") });
     expect(claviger.identity.leaf.subjectAltName).toBe(`URI:${workload}`);
     expect(() => claviger.keys).toThrow(expect.objectContaining({ kind: "failed-precondition" }));
-    expect(() => writeIdentity(directory, joined)).toThrow(expect.objectContaining({ kind: "already-exists" }));
+    expect(() => writeIdentity(directory, joined)).toThrow(
+      expect.objectContaining({ kind: "already-exists" }),
+    );
   });
 
   it("sends nothing to a server whose bundle lacks the token's root", async () => {
@@ -118,7 +130,12 @@ describe("enrolling", () => {
 
   it("says that nothing answers where nothing does", async () => {
     const ca = await createSmallAuthority();
-    const asked = enroll({ enrollmentAddress: "127.0.0.1:1", trustBundle: ca.root, trustDomain, secret: "s" });
+    const asked = enroll({
+      enrollmentAddress: "127.0.0.1:1",
+      trustBundle: ca.root,
+      trustDomain,
+      secret: "s",
+    });
     await expect(asked).rejects.toMatchObject({ kind: "unavailable" });
   });
 });

@@ -64,8 +64,9 @@ export function registerVerify(audit: Command): void {
 }
 
 async function verifyOffline(session: Session, path: string, keyPath: string | undefined): Promise<void> {
-  // One byte more than a proof may have: a longer file is damage too, and not bad usage.
-  const content = await readInput(path, { bytesMax: proofBytesMax * 4, what: "a proof" });
+  // Grown is damaged too, and not bad usage.
+  const limits = { bytesMax: proofBytesMax, what: "a proof", kindWhereLarger: "integrity" } as const;
+  const content = await readInput(path, limits);
   const verifierKey = readVerifierKey(keyPath ?? pinFilesOf(await session.configPath()).verifierKey);
   const { proof, size, origin } = verifyProofFile(content, verifierKey);
   const { sequence, record, personal } = proof;

@@ -55,7 +55,7 @@ export function registerJoin(identities: Command): void {
 
 /** The addresses of a claviger.json of the same trust domain: the one named, or else one that is at hand. */
 async function knownAddresses(session: Session, trustDomain: string, named?: string): Promise<Addresses> {
-  const { findConfigFile, readConfigFile } = await import("@claviger/client");
+  const { findConfigFile, readConfigFile } = await import("@claviger/client/config-file");
   if (named !== undefined) {
     const config = readConfigFile(findConfigFile({ path: named }));
     if (config.trustDomain === trustDomain) return config.addresses;

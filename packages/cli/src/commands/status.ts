@@ -41,7 +41,7 @@ export function register(parent: Command): void {
     description: "what runs, and how it is; exits with 6 when something is unavailable",
     examples: ["status", "status --json"],
     async run(session) {
-      const { serviceNames } = await import("@claviger/client");
+      const { serviceNames } = await import("@claviger/client/config-file");
       const claviger = await session.connect();
       const asked = await Promise.all(serviceNames.map((name) => ask(claviger, name)));
       const services = asked.map(({ service }) => service);

@@ -59,7 +59,10 @@ export async function createSmallAuthority(): Promise<SmallAuthority> {
     async issue(uri) {
       const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
       const key = pair.privateKey.export({ type: "pkcs8", format: "pem" }).toString();
-      return { key, certificateChain: await certify(pair.publicKey.export({ type: "spki", format: "der" }), uri) };
+      return {
+        key,
+        certificateChain: await certify(pair.publicKey.export({ type: "spki", format: "der" }), uri),
+      };
     },
     sign: async (request, uri) => certify(parseCertificateSigningRequest(request).subjectPublicKeyInfo, uri),
   };
