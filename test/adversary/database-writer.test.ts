@@ -365,7 +365,7 @@ test.each(["as it is", "under a new id"])(
 test.each([
   ["role", "administrator"],
   ["resource", "*"],
-  ["created_by", "spiffe://claviger.test/user/administrator"],
+  ["created_by", "spiffe://claviger.test/user/somebody-else"],
   ["seal", randomBytes(33)],
 ])("a binding whose %s was edited gives no power, not even what it gave", async (column, value) => {
   const name = await freshKey(house);

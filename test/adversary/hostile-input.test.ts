@@ -175,9 +175,9 @@ test.each(hostileNames)(
       unsubscribe: house.claviger.subscriptions.unsubscribe({ name: bad }),
       acknowledge: house.claviger.subscriptions.acknowledgeRotation({ name: bad, version: 1 }),
     };
-    if (bad !== "a") calls["createKeyring"] = keyrings.createKeyring({ name: bad });
+    if (bad !== "a") calls.createKeyring = keyrings.createKeyring({ name: bad });
     if (bad !== "*") {
-      calls["grantRole"] = access.grantRole({ role: "user", identity: user.uri, resource: bad });
+      calls.grantRole = access.grantRole({ role: "user", identity: user.uri, resource: bad });
     }
     const kinds = await Promise.all(
       Object.entries(calls).map(async ([call, answer]) => {

@@ -64,9 +64,13 @@ export function keepBusTrust(options: {
       }
       await writing;
       if (!identity.trustsBootstrap) return;
-      throw new DomainError("unavailable", `the services did not all renew within ${settleMilliseconds / 1000} s`, {
-        hint: "log/*.log of the state directory say which of them waits for what",
-      });
+      throw new DomainError(
+        "unavailable",
+        `the services did not all renew within ${settleMilliseconds / 1000} s`,
+        {
+          hint: "log/*.log of the state directory say which of them waits for what",
+        },
+      );
     },
     async [Symbol.asyncDispose]() {
       await keeper[Symbol.asyncDispose]();

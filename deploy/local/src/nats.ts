@@ -52,7 +52,7 @@ export async function prepareNats(options: NatsOptions): Promise<Nats> {
   const managed = new ManagedProcess({
     name: "nats",
     program: "/bin/sh",
-    arguments: ["-c", 'ulimit -c 0; exec "$@"', "sh", options.program, "--config", "nats.conf"],
+    arguments: ["-c", 'umask 077; ulimit -c 0; exec "$@"', "sh", options.program, "--config", "nats.conf"],
     // The configuration names its files relative to this directory, which has one path inside a mount
     // namespace and another outside.
     directory: layout.nats.directory,

@@ -69,9 +69,7 @@ export async function runTour({ clone, stateDirectory, interrupted }: TourOption
       const status = await runCommand({ clone, stateDirectory, directory, command: step.command });
       if (status === (step.expects ?? 0)) continue;
       console.error(`warning: the tour ends here: this step ended with ${status}, not ${step.expects ?? 0}.`);
-      console.error(
-        "warning: the installation itself is running; npx claviger status says how it is.",
-      );
+      console.error("warning: the installation itself is running; npx claviger status says how it is.");
       return;
     }
   } finally {

@@ -2,12 +2,19 @@ import { createHash } from "node:crypto";
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
+import type { RowSealer } from "@claviger/row-seal";
 
 export interface IdempotentRequest {
   caller: string;
   /** A UUID; empty where the caller asks for no such promise. */
   requestId: string;
   requestHash: Uint8Array;
+}
+
+/** The transaction of the effect, and the sealer of the service whose answers these are. */
+export interface IdempotencyScope {
+  tx: Transaction;
+  sealer: RowSealer;
 }
 
 const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -22,45 +29,58 @@ export function hashRequest<S extends DescMessage>(schema: S, request: MessageSh
  * first one's answer; one that arrives while the first is under way waits for it on the unique index.
  */
 export async function once<S extends DescMessage>(
-  tx: Transaction,
+  scope: IdempotencyScope,
   request: IdempotentRequest,
   responseSchema: S,
   work: () => Promise<MessageShape<S>>,
 ): Promise<{ response: MessageShape<S>; repeated: boolean }> {
   if (request.requestId === "") return { response: await work(), repeated: false };
-  if (!uuidPattern.test(request.requestId)) {
-    throw new DomainError("invalid-argument", "request_id is not a UUID");
-  }
+  checkRequestId(request.requestId);
   const key = [request.caller, request.requestId];
-  const inserted = await tx.query(
+  const inserted = await scope.tx.query(
     "INSERT INTO requests (caller, request_id, request_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1",
     [...key, Buffer.from(request.requestHash)],
   );
   if (inserted.length === 0)
-    return { response: await earlierAnswer(tx, request, responseSchema), repeated: true };
+    return { response: await earlierAnswer(scope, request, responseSchema), repeated: true };
   const response = await work();
-  await tx.query("UPDATE requests SET response = $3 WHERE caller = $1 AND request_id = $2", [
+  const answer = Buffer.from(toBinary(responseSchema, response));
+  await scope.tx.query("UPDATE requests SET response = $3, seal = $4 WHERE caller = $1 AND request_id = $2", [
     ...key,
-    Buffer.from(toBinary(responseSchema, response)),
+    answer,
+    scope.sealer.seal("requests", sealedRow(request, answer)),
   ]);
   return { response, repeated: false };
 }
 
 async function earlierAnswer<S extends DescMessage>(
-  tx: Transaction,
+  { sealer, tx }: IdempotencyScope,
   request: IdempotentRequest,
   responseSchema: S,
 ): Promise<MessageShape<S>> {
-  const [row] = await tx.query<{ hash: Buffer; response: Buffer | null }>(
-    "SELECT request_hash AS hash, response FROM requests WHERE caller = $1 AND request_id = $2",
+  const [row] = await tx.query<{ hash: Buffer; response: Buffer | null; seal: Buffer | null }>(
+    "SELECT request_hash AS hash, response, seal FROM requests WHERE caller = $1 AND request_id = $2",
     [request.caller, request.requestId],
   );
-  if (row?.response == null || !row.hash.equals(request.requestHash)) {
+  if (row?.response == null || row.seal === null || !row.hash.equals(request.requestHash)) {
     throw new DomainError("invalid-argument", "this request_id was used for another request", {
       hint: "use a new UUID for each request, and the same one only to repeat it unchanged",
     });
   }
+  sealer.check("requests", `request ${request.requestId}`, sealedRow(request, row.response), row.seal);
   return fromBinary(responseSchema, row.response);
+}
+
+function sealedRow(request: IdempotentRequest, response: Buffer) {
+  const { caller, requestHash, requestId } = request;
+  return { caller, requestId: requestId.toLowerCase(), requestHash: Buffer.from(requestHash), response };
+}
+
+/** @throws DomainError `invalid-argument` where it is neither empty nor a UUID. */
+export function checkRequestId(requestId: string): void {
+  if (requestId !== "" && !uuidPattern.test(requestId)) {
+    throw new DomainError("invalid-argument", "request_id is not a UUID");
+  }
 }
 
 export async function forgetOldRequests(tx: Transaction, before: Date): Promise<void> {

@@ -72,8 +72,16 @@ export class LeaseCache<V> {
     );
     if (epoch === this.#epoch && leaseMilliseconds > 0) {
       this.#set(key, { value, askedAt, leaseMilliseconds });
+    } else {
+      this.#releaseLater(value);
     }
     return value;
+  }
+
+  /** What is not kept is still about to be used by whoever asked: it is released a lease later. */
+  #releaseLater(value: V): void {
+    const { leaseMilliseconds, onRelease } = this.#options;
+    if (onRelease !== undefined) setTimeout(() => onRelease(value), leaseMilliseconds).unref();
   }
 
   #set(key: string, entry: Entry<V>): void {

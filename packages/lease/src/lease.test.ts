@@ -72,3 +72,14 @@ test("callers that ask at the same time share one question, and a failure is not
   expect(asked).toBe(1);
   expect(await cache.get("a", async () => "up")).toBe("up");
 });
+
+test("an answer that is not kept is released too, but only after its use", async () => {
+  const { cache, released } = cacheWithClock();
+  await cache.get("a", async () => {
+    cache.invalidate();
+    return "passing";
+  });
+  expect(released).toEqual([]);
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  expect(released).toEqual(["passing"]);
+});

@@ -90,7 +90,7 @@ export async function passPipeline<Unit, Answer>(
       concerns: (subject) => {
         attempt.subject = bounded(subject);
       },
-      note: (details) => Object.assign(attempt.details, details),
+      note: (details) => Object.assign(attempt.details, boundedDetails({ ...details })),
     });
     const work = (unit: Unit): Promise<Answer> => {
       attempt.details = {};
@@ -165,6 +165,13 @@ const auditedTextCharactersMax = 512;
 function bounded(text: string): string {
   const cut = text.length <= auditedTextCharactersMax ? text : `${text.slice(0, auditedTextCharactersMax)}…`;
   return cut.replace(/\p{Cc}/gu, "\ufffd");
+}
+
+function boundedDetails(details: Attempt["details"]): Attempt["details"] {
+  const entries = Object.entries(details).map(
+    ([name, value]) => [name, typeof value === "string" ? bounded(value) : value] as const,
+  );
+  return Object.fromEntries(entries);
 }
 
 function recordAttempt<Unit>(

@@ -80,6 +80,7 @@ CREATE TABLE requests (
   request_id uuid NOT NULL,
   request_hash bytea NOT NULL,
   response bytea,
+  seal bytea,
   created_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (caller, request_id)
 );

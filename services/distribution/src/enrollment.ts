@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
+import { checkRequestId } from "@claviger/idempotency";
 import { type Identity, identityFromName, parseIdentity } from "@claviger/identity";
 import { publish, type Registry } from "./registry.ts";
 import type { AccessClient } from "./revocation.ts";
@@ -69,6 +70,7 @@ export async function invite(
   trustDomain: string,
   invitation: Invitation,
 ): Promise<{ identity: Identity; secret: string; expiresAt: Date }> {
+  checkRequestId(invitation.requestId);
   const identity = identityFromName(trustDomain, invitation.name);
   if (identity.kind === "claviger" || identity.trustDomain !== trustDomain) {
     throw new DomainError("denied", "identities of Claviger's own services come from bootstrap alone", {

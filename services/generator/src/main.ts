@@ -99,7 +99,7 @@ async function start(lifetime: Lifetime): Promise<void> {
       register(KeyringService, keyringPolicy, keyringHandlers(keyringKeys)),
       register(KeyGenerationService, keyGenerationPolicy, keyGenerationHandlers({ keyMaker, keyStore })),
       register(CryptographyService, cryptographyPolicy, cryptographyHandlers({ keyMaker, keyStore })),
-      register(CheckpointService, checkpointPolicy, checkpointHandlers(keyStore)),
+      register(CheckpointService, checkpointPolicy, checkpointHandlers(keyStore, settings.trustDomain)),
     ],
   });
   void makeSystemKeyring(keyringKeys, settings.trustDomain, warn);

@@ -6,6 +6,7 @@ import type { Database } from "@claviger/database";
 import { isDomainError } from "@claviger/domain-error";
 import { insertEvent } from "@claviger/outbox";
 import type { Key, KeyService, KeyVersion } from "@claviger/proto/storage/v1/key_pb.ts";
+import { isKeyName } from "./key-names.ts";
 import { insertRollout, newestVersion } from "./store/rollouts.ts";
 import { deleteSchedule, saveSchedule } from "./store/schedules.ts";
 
@@ -15,7 +16,6 @@ export interface KeyFollowerOptions {
   onRollout: () => void;
 }
 
-const keyNamePattern = /^[a-z0-9._-]{1,63}\/[a-z0-9._-]{1,63}$/;
 const versionsPage = 1000;
 
 /** A UUID that is the same whenever and wherever it is made of the same words. */
@@ -49,7 +49,7 @@ function subjectOf(message: BusMessage): string | undefined {
   if (!message.subject.startsWith("claviger.events.storage.key.")) return undefined;
   try {
     const { subject } = JSON.parse(Buffer.from(message.data).toString("utf8")) as { subject?: unknown };
-    return typeof subject === "string" && keyNamePattern.test(subject) ? subject : undefined;
+    return typeof subject === "string" && isKeyName(subject) ? subject : undefined;
   } catch {
     return undefined;
   }

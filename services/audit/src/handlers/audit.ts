@@ -1,4 +1,4 @@
-import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
 import {
@@ -24,8 +24,8 @@ export function auditHandlers(checkpointer: Checkpointer): Handlers<typeof Audit
         resource: request.resource,
         method: request.method,
         outcome: request.outcome,
-        since: request.since === undefined ? null : timestampDate(request.since),
-        until: request.until === undefined ? null : timestampDate(request.until),
+        since: readTime(request.since),
+        until: readTime(request.until),
         before: request.pageToken === "" ? null : readNumberToken(request.pageToken),
         limit,
       });
@@ -74,6 +74,17 @@ export function auditHandlers(checkpointer: Checkpointer): Handlers<typeof Audit
       return { ...answer, consistencyHashes: consistencyProof(from, checkpoint.size, nodes) };
     },
   };
+}
+
+/** Year 1 to 9999, as the contract's timestamps are (google.protobuf.Timestamp). */
+function readTime(timestamp: Timestamp | undefined): Date | null {
+  if (timestamp === undefined) return null;
+  const date = timestampDate(timestamp);
+  const year = date.getUTCFullYear();
+  if (Number.isNaN(year) || year < 1 || year > 9999) {
+    throw new DomainError("invalid-argument", "a time is between the years 1 and 9999");
+  }
+  return date;
 }
 
 function recordMessage(row: RecordRow) {

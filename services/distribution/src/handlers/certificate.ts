@@ -45,7 +45,7 @@ function issuers(
       if (names.identity !== undefined) context.concerns(names.identity.uri);
       const requestHash = hashRequest(IssueCertificateRequestSchema, request);
       const asked = { caller: context.caller.uri, requestId: request.requestId, requestHash };
-      const { response } = await once(context.unit, asked, IssueCertificateResponseSchema, async () => {
+      const { response } = await once(registry, asked, IssueCertificateResponseSchema, async () => {
         if (names.identity !== undefined) await admitIdentity(registry, names.identity);
         const { chain, row } = await issue(registry, {
           ...names,
@@ -158,14 +158,14 @@ function enders(shared: DistributionContext): Pick<CertificateHandlers, "revokeC
       const reason = checkReason(request.reason);
       const requestHash = hashRequest(RevokeCertificateRequestSchema, request);
       const asked = { caller: context.caller.uri, requestId: request.requestId, requestHash };
-      const { response } = await once(context.unit, asked, RevokeCertificateResponseSchema, async () => {
+      const { response } = await once(registry, asked, RevokeCertificateResponseSchema, async () => {
         const row = await require(registry, request.serial, "lock");
         const revoked = await revokeCertificate(registry, shared.storage, row, reason);
         return create(RevokeCertificateResponseSchema, {
           certificate: certificateMessage(revoked, registry.now),
         });
       });
-      context.note({ serial: request.serial, reason });
+      context.note({ serial: response.certificate?.serial ?? "", reason });
       return response;
     },
   };

@@ -91,7 +91,7 @@ export function identityHandlers(shared: DistributionContext): Handlers<typeof I
       const reason = checkReason(request.reason);
       const requestHash = hashRequest(RevokeIdentityRequestSchema, request);
       const asked = { caller: context.caller.uri, requestId: request.requestId, requestHash };
-      const { response } = await once(context.unit, asked, RevokeIdentityResponseSchema, async () => {
+      const { response } = await once(registry, asked, RevokeIdentityResponseSchema, async () => {
         const { certificates, row } = await revokeIdentity(registry, shared.storage, uri, reason);
         return create(RevokeIdentityResponseSchema, {
           identity: await identityMessage(registry, row),

@@ -1,4 +1,5 @@
 import type { Transaction } from "@claviger/database";
+import { DomainError } from "@claviger/domain-error";
 import type { RowSealer } from "@claviger/row-seal";
 
 export interface IdentityRow {
@@ -68,6 +69,15 @@ export async function insertToken(tx: Transaction, sealer: RowSealer, row: Token
       "DELETE FROM enrollment_tokens WHERE created_by = $1 AND request_id = $2 AND identity = $3 AND used_at IS NULL",
       [row.createdBy, row.requestId, row.identity],
     );
+    const taken = await tx.query(
+      "SELECT 1 FROM enrollment_tokens WHERE created_by = $1 AND request_id = $2",
+      [row.createdBy, row.requestId],
+    );
+    if (taken.length > 0) {
+      throw new DomainError("invalid-argument", "this request_id was used for another request", {
+        hint: "use a new UUID for each request, and the same one only to repeat it unchanged",
+      });
+    }
   }
   await tx.query(
     `INSERT INTO enrollment_tokens (secret_hash, identity, created_by, request_id, expires_at, used_at, seal)

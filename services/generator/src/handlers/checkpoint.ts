@@ -7,9 +7,15 @@ import type { KeyStore } from "../key-store.ts";
 
 const checkpointKey = "system/audit-checkpoint";
 
-export function checkpointHandlers(keyStore: KeyStore): Handlers<typeof CheckpointService, undefined> {
+export function checkpointHandlers(
+  keyStore: KeyStore,
+  trustDomain: string,
+): Handlers<typeof CheckpointService, undefined> {
   return {
     async signCheckpoint({ origin, root, size }) {
+      if (origin !== `${trustDomain}/audit`) {
+        throw new DomainError("invalid-argument", `this key signs checkpoints of ${trustDomain}/audit alone`);
+      }
       if (size > BigInt(Number.MAX_SAFE_INTEGER)) {
         throw new DomainError("invalid-argument", "a checkpoint's size is out of range");
       }

@@ -3,7 +3,8 @@ import type { Client } from "@claviger/client";
 import type { Transaction } from "@claviger/database";
 import type { RotationService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
 import type { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
-import { type Handlers, pageSize, pageToken, readPageToken } from "@claviger/rpc";
+import { type Handlers, pageSize, pageToken, readNumberToken, readPageToken } from "@claviger/rpc";
+import { checkKeyName, checkOptionalKeyName } from "../key-names.ts";
 import { listRollouts, progressOf } from "../store/rollouts.ts";
 import { findSchedule, listSchedules, type ScheduleRow } from "../store/schedules.ts";
 import { listSubscriptions } from "../store/subscriptions.ts";
@@ -25,7 +26,7 @@ export function rotationHandlers(
     },
     async planRotation({ name }, { traceId, unit }) {
       const { key } = await storage.getKey({ name }, { traceId });
-      const schedule = await findSchedule(unit, name);
+      const schedule = await findSchedule(unit, checkKeyName(name));
       const subscribers = await listSubscriptions(unit, {
         keyName: name,
         after: "",
@@ -40,8 +41,10 @@ export function rotationHandlers(
     },
     async getRotationStatus(request, { unit }) {
       const limit = pageSize(request.pageSize);
-      const after = readPageToken(request.pageToken);
-      const rows = await listRollouts(unit, { keyName: request.name, after, limit });
+      const keyName = checkOptionalKeyName(request.name);
+      const after =
+        keyName === "" ? readPageToken(request.pageToken) : String(readNumberToken(request.pageToken) || "");
+      const rows = await listRollouts(unit, { keyName, after, limit });
       const rollouts = [];
       for (const row of rows) rollouts.push(rolloutMessage(row, await progressOf(unit, row)));
       const last = rows.length < limit ? undefined : rows.at(-1);

@@ -4,6 +4,7 @@ import { DomainError } from "@claviger/domain-error";
 import { insertEvent } from "@claviger/outbox";
 import type { SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
 import { type CallContext, type Handlers, pageSize, pageToken, readPageToken } from "@claviger/rpc";
+import { checkKeyName, checkOptionalKeyName } from "../key-names.ts";
 import type { RolloutSignal } from "../rollout-signal.ts";
 import {
   findRollout,
@@ -38,11 +39,11 @@ export function subscriptionHandlers(
   let watchers = 0;
   return {
     async subscribe({ name }, context) {
-      const row = { identity: context.caller.uri, keyName: name, createdAt: now() };
+      const row = { identity: context.caller.uri, keyName: checkKeyName(name), createdAt: now() };
       return { subscription: subscriptionMessage(await saveSubscription(context.unit, row)) };
     },
     async unsubscribe({ name }, context) {
-      if (!(await deleteSubscription(context.unit, context.caller.uri, name))) {
+      if (!(await deleteSubscription(context.unit, context.caller.uri, checkKeyName(name)))) {
         throw new DomainError("not-found", `this identity is not subscribed to ${name}`);
       }
       return {};
@@ -50,7 +51,11 @@ export function subscriptionHandlers(
     async listSubscribers(request, { unit }) {
       const limit = pageSize(request.pageSize);
       const after = readPageToken(request.pageToken);
-      const rows = await listSubscriptions(unit, { keyName: request.name, after, limit });
+      const rows = await listSubscriptions(unit, {
+        keyName: checkOptionalKeyName(request.name),
+        after,
+        limit,
+      });
       const last = rows.length < limit ? undefined : rows.at(-1);
       return {
         subscribers: rows.map(subscriptionMessage),
@@ -58,6 +63,7 @@ export function subscriptionHandlers(
       };
     },
     async *watchRotations({ name }, context) {
+      checkOptionalKeyName(name);
       if (watchers >= watchersMax) {
         throw new DomainError("exhausted", "this replica serves as many watchers as it may", {
           hint: "try again later",
@@ -109,7 +115,7 @@ async function acknowledge(
   version: number,
   { caller, note, unit }: CallContext<Transaction>,
 ) {
-  const rollout = await findRollout(unit, name, version);
+  const rollout = await findRollout(unit, checkKeyName(name), version);
   if (rollout === undefined) {
     throw new DomainError("not-found", `no rotation of ${name} to version ${version} is known`, {
       hint: "claviger rotation status shows the roll-outs of a key",

@@ -61,7 +61,7 @@ export function accessHandlers(options: {
       const wanted = checkBinding(request, trustDomain);
       const caller = { caller: context.caller.uri, requestId: request.requestId };
       const hashed = { ...caller, requestHash: hashRequest(GrantRoleRequestSchema, request) };
-      const { response } = await once(context.unit, hashed, GrantRoleResponseSchema, async () =>
+      const { response } = await once(registry, hashed, GrantRoleResponseSchema, async () =>
         create(GrantRoleResponseSchema, {
           binding: bindingMessage(await grant(registry, wanted, context.caller)),
         }),
@@ -74,7 +74,7 @@ export function accessHandlers(options: {
       const wanted = checkBinding(request, trustDomain);
       const caller = { caller: context.caller.uri, requestId: request.requestId };
       const hashed = { ...caller, requestHash: hashRequest(RevokeRoleRequestSchema, request) };
-      const { response } = await once(context.unit, hashed, RevokeRoleResponseSchema, async () => {
+      const { response } = await once(registry, hashed, RevokeRoleResponseSchema, async () => {
         await takeBack(registry, wanted);
         return create(RevokeRoleResponseSchema, {});
       });

@@ -26,19 +26,14 @@ export function keyMaterialHandlers(
     async createKeyring(request, context) {
       const registry = open(context.unit);
       const original = await admitOriginal(registry, request.original, "keyrings.create", request.name);
-      const { repeated, response } = await once(
-        context.unit,
-        original,
-        CreateKeyringResponseSchema,
-        async () => {
-          const row = await createKeyring(registry, { ...request, createdBy: original.caller });
-          const generations = await listGenerations(context.unit, registry.sealer, row.name);
-          return create(CreateKeyringResponseSchema, {
-            keyring: keyringMessage(row, generations),
-            created: true,
-          });
-        },
-      );
+      const { repeated, response } = await once(registry, original, CreateKeyringResponseSchema, async () => {
+        const row = await createKeyring(registry, { ...request, createdBy: original.caller });
+        const generations = await listGenerations(context.unit, registry.sealer, row.name);
+        return create(CreateKeyringResponseSchema, {
+          keyring: keyringMessage(row, generations),
+          created: true,
+        });
+      });
       return { ...response, created: !repeated };
     },
     async listKeyringGenerations(request, { unit }) {
@@ -54,7 +49,7 @@ export function keyMaterialHandlers(
     async createKey(request, context) {
       const registry = open(context.unit);
       const original = await admitOriginal(registry, request.original, "keys.create", request.name);
-      const { response } = await once(context.unit, original, CreateKeyResponseSchema, async () => {
+      const { response } = await once(registry, original, CreateKeyResponseSchema, async () => {
         const row = await createKey(registry, {
           ...request,
           rotationPeriodSeconds: Number(request.rotationPeriodSeconds),
@@ -72,7 +67,7 @@ export function keyMaterialHandlers(
     async addKeyVersion(request, context) {
       const registry = open(context.unit);
       const original = await admitOriginal(registry, request.original, "keys.rotate", request.name);
-      const { response } = await once(context.unit, original, AddKeyVersionResponseSchema, async () => {
+      const { response } = await once(registry, original, AddKeyVersionResponseSchema, async () => {
         const key = await requireKey(registry, request.name, "lock");
         return create(AddKeyVersionResponseSchema, {
           key: keyMessage(await addVersion(registry, key, request)),

@@ -115,7 +115,7 @@ function changers(
   return {
     async changeKeyState(request, context) {
       const { response } = await once(
-        context.unit,
+        open(context.unit),
         identify(context, request.requestId, hashRequest(ChangeKeyStateRequestSchema, request)),
         ChangeKeyStateResponseSchema,
         async () =>
@@ -128,7 +128,7 @@ function changers(
     },
     async destroyKey(request, context) {
       const { response } = await once(
-        context.unit,
+        open(context.unit),
         identify(context, request.requestId, hashRequest(DestroyKeyRequestSchema, request)),
         DestroyKeyResponseSchema,
         async () =>
@@ -138,7 +138,7 @@ function changers(
     },
     async restoreKey(request, context) {
       const { response } = await once(
-        context.unit,
+        open(context.unit),
         identify(context, request.requestId, hashRequest(RestoreKeyRequestSchema, request)),
         RestoreKeyResponseSchema,
         async () => create(RestoreKeyResponseSchema, { key: await change(context, request.name, restore) }),
@@ -148,7 +148,7 @@ function changers(
     async setRotationPeriod(request, context) {
       const rotationPeriodSeconds = checkRotationPeriod(Number(request.rotationPeriodSeconds));
       const { response } = await once(
-        context.unit,
+        open(context.unit),
         identify(context, request.requestId, hashRequest(SetRotationPeriodRequestSchema, request)),
         SetRotationPeriodResponseSchema,
         async () =>
@@ -182,7 +182,7 @@ function holds(open: OpenRegistry): Pick<KeyHandlers, "placeHold" | "releaseHold
         );
       }
       const { response } = await once(
-        context.unit,
+        open(context.unit),
         identify(context, request.requestId, hashRequest(PlaceHoldRequestSchema, request)),
         PlaceHoldResponseSchema,
         async () => {
@@ -204,7 +204,7 @@ function holds(open: OpenRegistry): Pick<KeyHandlers, "placeHold" | "releaseHold
     async releaseHold(request, context) {
       const registry = open(context.unit);
       const { response } = await once(
-        context.unit,
+        open(context.unit),
         identify(context, request.requestId, hashRequest(ReleaseHoldRequestSchema, request)),
         ReleaseHoldResponseSchema,
         async () => {

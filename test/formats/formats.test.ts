@@ -1,0 +1,17 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openConfirmation, openFromBus } from "@claviger/audit-record";
+import { readConfigFile } from "@claviger/client";
+import { errorKinds } from "@claviger/domain-error";
+import { stateTable } from "@claviger/lifecycle";
+import { formatNote, openCheckpoint, parseNote, parseVerifierKey } from "@claviger/merkle";
+import { describe, expect, test } from "vitest";
+import { formatProof, verifyProofFile } from "../../packages/cli/src/proof-file.ts";
+import { formatConfig } from "../../packages/client/src/config-file.ts";
+import { insertEvent } from "../../packages/outbox/src/events.ts";
+import { statusOfKind } from "../../packages/rpc/src/errors.ts";
+import { combineShares, recoveryKeyId } from "../../services/generator/src/ceremony/shares.ts";
+import { rotatedEvent } from "../../services/rotation/src/handlers/messages.ts";
+import { recompute } from "./recompute.ts";
+import { bytes, hex, readText, readVectors, value } from "./vectors.ts";

@@ -1,0 +1,243 @@
+import { createCipheriv, createDecipheriv, createHmac } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { canonicalJson, commitment, sealConfirmation, sealForBus } from "@claviger/audit-record";
+import { parseEnrollmentToken } from "@claviger/client";
+import { DomainError, isErrorKind } from "@claviger/domain-error";
+import { appendLeaves, ecdsaKeyId, emptyRoot, formatVerifierKey, leafHash, nodeMap } from "@claviger/merkle";
+import { GrantRoleRequestSchema } from "@claviger/proto/storage/v1/access_pb.ts";
+import { SecretBytes } from "@claviger/secret-bytes";
+import { ecdsaRawToDer } from "@claviger/x509";
+import { hashRequest } from "../../packages/idempotency/src/index.ts";
+import { createRowSealer, encodeRow } from "../../packages/row-seal/src/index.ts";
+import { toServiceError } from "../../packages/rpc/src/errors.ts";
+import { pageToken, readPageToken } from "../../packages/rpc/src/pages.ts";
+import { formatToken, hashSecret, secretOf } from "../../services/distribution/src/enrollment.ts";
+import { checkAlgorithm, checkProtection } from "../../services/generator/src/algorithms.ts";
+import { recoveryKeyId } from "../../services/generator/src/ceremony/shares.ts";
+import { encodeHeader, parseCiphertext, uuidBytes } from "../../services/generator/src/ciphertext.ts";
+import { padSecret, unpadSecret } from "../../services/generator/src/hsm/wrapped-secret.ts";
+import {
+  boundBytes,
+  type MaterialBinding,
+  openEnvelope,
+  sealEnvelope,
+} from "../../services/generator/src/material-envelope.ts";
+import { softwareMechanism } from "../../services/generator/src/usable-key.ts";
+import { derivedUuid } from "../../services/rotation/src/key-follower.ts";
+import { bytes, type Fields, hex, value } from "./vectors.ts";
+
+/** AES Key Wrap with Padding, RFC 5649: what the HSM does, done by OpenSSL. */
+function wrapKey(kek: Buffer, secret: Uint8Array): Buffer {
+  const cipher = createCipheriv("id-aes256-wrap-pad", kek, Buffer.from("a65959a6", "hex"));
+  return Buffer.concat([cipher.update(secret), cipher.final()]);
+}
+
+function unwrapKey(kek: Buffer, wrapped: Uint8Array): Buffer {
+  const decipher = createDecipheriv("id-aes256-wrap-pad", kek, Buffer.from("a65959a6", "hex"));
+  return Buffer.concat([decipher.update(wrapped), decipher.final()]);
+}
+
+function secretFrom(data: Buffer): SecretBytes {
+  return SecretBytes.take(Uint8Array.from(data));
+}
+
+function bindingOf(fields: Fields): MaterialBinding {
+  const algorithm = checkAlgorithm(value(fields, "algorithm"));
+  const purpose = value(fields, "purpose");
+  if (purpose !== "encrypt-decrypt" && purpose !== "sign-verify") throw new Error(`${purpose} is no purpose`);
+  return {
+    name: value(fields, "name"),
+    keyId: value(fields, "key-id"),
+    version: Number(value(fields, "version")),
+    algorithm,
+    purpose,
+    protection: checkProtection(value(fields, "protection")),
+    exportable: value(fields, "exportable") === "true",
+  };
+}
+
+async function ciphertext(fields: Fields) {
+  using secret = secretFrom(bytes(fields, "key"));
+  const mechanism = softwareMechanism("aes-256-gcm", secret);
+  const keyId = value(fields, "key-id");
+  const header = encodeHeader(uuidBytes(keyId), Number(value(fields, "version")), bytes(fields, "nonce"));
+  const bound = Buffer.concat([header, bytes(fields, "associated-data")]);
+  const sealed = await mechanism.seal!(bytes(fields, "nonce"), bound, bytes(fields, "plaintext"));
+  const parsed = parseCiphertext(bytes(fields, "ciphertext"));
+  const boundAgain = Buffer.concat([parsed.header, bytes(fields, "associated-data")]);
+  return {
+    ciphertext: hex(Buffer.concat([header, sealed])),
+    "key-id": parsed.keyId,
+    version: String(parsed.version),
+    plaintext: hex(await mechanism.open!(parsed.nonce, boundAgain, parsed.sealed)),
+  };
+}
+
+function wrappedSecret(fields: Fields) {
+  using secret = secretFrom(bytes(fields, "secret"));
+  using padded = padSecret(secret);
+  const wrapped = wrapKey(bytes(fields, "keyring-key"), padded.expose());
+  using back = secretFrom(unwrapKey(bytes(fields, "keyring-key"), bytes(fields, "wrapped")));
+  using unpadded = unpadSecret(back);
+  return { padded: hex(padded.expose()), wrapped: hex(wrapped), secret: hex(unpadded.expose()) };
+}
+
+async function materialEnvelope(fields: Fields) {
+  const binding = bindingOf(fields);
+  const mac = async (data: Uint8Array): Promise<Buffer> =>
+    createHmac("sha256", bytes(fields, "binding-key")).update(data).digest();
+  const parts = {
+    keyringGeneration: Number(value(fields, "keyring-generation")),
+    wrapped: bytes(fields, "wrapped"),
+    publicKey: bytes(fields, "public-key"),
+  };
+  const envelope = await sealEnvelope(parts, binding, mac);
+  const opened = await openEnvelope(bytes(fields, "envelope"), binding, mac);
+  return {
+    bound: hex(boundBytes(binding, envelope.subarray(0, -32))),
+    envelope: hex(envelope),
+    wrapped: hex(opened.wrapped),
+    "public-key": hex(opened.publicKey),
+    "keyring-generation": String(opened.keyringGeneration),
+  };
+}
+
+function rowSeal(fields: Fields) {
+  const row = {
+    id: value(fields, "id"),
+    role: value(fields, "role"),
+    identity: value(fields, "identity"),
+    resource: value(fields, "resource"),
+    createdBy: value(fields, "createdBy"),
+    createdAt: new Date(value(fields, "createdAt")),
+  };
+  const sealer = createRowSealer(bytes(fields, "seal-key"));
+  sealer.check(value(fields, "table"), "the vector", row, bytes(fields, "seal"));
+  return {
+    encoded: hex(Buffer.concat(encodeRow(value(fields, "table"), row))),
+    seal: hex(sealer.seal(value(fields, "table"), row)),
+  };
+}
+
+function auditRecord(fields: Fields) {
+  const [leaf, personal] = [value(fields, "leaf"), value(fields, "personal")];
+  const salt = bytes(fields, "salt");
+  const { id } = JSON.parse(leaf) as { id: string };
+  const bare = { ...(JSON.parse(leaf) as object), personalHash: commitment(personal, salt) };
+  const service = value(fields, "service");
+  return {
+    leaf: canonicalJson(bare),
+    personal: canonicalJson(JSON.parse(personal)),
+    "leaf-hash": hex(leafHash(Buffer.from(leaf, "utf8"))),
+    message: hex(sealForBus({ id, leaf, personal, salt }, service, bytes(fields, "audit-key"))),
+  };
+}
+
+function auditConfirmation(fields: Fields) {
+  const ids = JSON.parse(value(fields, "ids")) as string[];
+  return { message: hex(sealConfirmation(ids, value(fields, "service"), bytes(fields, "audit-key"))) };
+}
+
+function merkle(fields: Fields) {
+  const leaves = ["leaf-0", "leaf-1", "leaf-2"].map((name) => leafHash(bytes(fields, name)));
+  const grown = appendLeaves({ size: 0, frontier: nodeMap([]), leafHashes: leaves });
+  return {
+    "empty-root": hex(emptyRoot()),
+    "hash-0": hex(leaves[0]!),
+    "hash-1": hex(leaves[1]!),
+    "hash-2": hex(leaves[2]!),
+    "node-0-1": hex(grown.newNodes.find(({ level }) => level === 1)!.hash),
+    root: hex(grown.root),
+  };
+}
+
+function verifierKey(fields: Fields) {
+  const spki = bytes(fields, "spki");
+  return {
+    "key-id": ecdsaKeyId(spki).toString(16).padStart(8, "0"),
+    "verifier-key": formatVerifierKey(value(fields, "name"), spki),
+  };
+}
+
+function enrolmentToken(fields: Fields) {
+  const context = {
+    trustDomain: value(fields, "trust-domain"),
+    enrollmentAddress: value(fields, "enrolment-address"),
+    httpAddress: value(fields, "http-address"),
+    rootSha256: value(fields, "root-sha256"),
+  };
+  const token = formatToken(context, value(fields, "secret"));
+  const read = parseEnrollmentToken(token);
+  return {
+    token,
+    secret: secretOf(token),
+    "secret-hash": hex(hashSecret(secretOf(token))),
+    "trust-domain": read.trustDomain,
+    "enrolment-address": read.enrollmentAddress,
+    "http-address": read.bundleAddress,
+    "root-sha256": read.rootSha256,
+  };
+}
+
+function recoveryWrap(fields: Fields) {
+  using key = secretFrom(bytes(fields, "recovery-key"));
+  return {
+    "recovery-key-id": recoveryKeyId(key),
+    wrap: hex(wrapKey(bytes(fields, "recovery-key"), bytes(fields, "wrapped-key"))),
+  };
+}
+
+function pages(fields: Fields) {
+  return { token: pageToken(value(fields, "last")), last: readPageToken(value(fields, "token")) };
+}
+
+function derivedId(fields: Fields) {
+  const version = Number(value(fields, "version"));
+  return { uuid: derivedUuid(value(fields, "word"), value(fields, "key-id"), version) };
+}
+
+function requestHash(fields: Fields) {
+  const request = create(GrantRoleRequestSchema, {
+    role: value(fields, "role"),
+    identity: value(fields, "identity"),
+    resource: value(fields, "resource"),
+    requestId: value(fields, "request-id"),
+  });
+  return { hash: hex(hashRequest(GrantRoleRequestSchema, request)) };
+}
+
+function errorTrailers(fields: Fields) {
+  const kind = value(fields, "kind");
+  if (!isErrorKind(kind)) throw new Error(`${kind} is no kind`);
+  const said = toServiceError(
+    new DomainError(kind, value(fields, "message"), { hint: value(fields, "hint") }),
+  );
+  return {
+    "grpc-status": String(said.code),
+    message: said.details,
+    "claviger-kind": String(said.metadata.get("claviger-kind")[0]),
+    "claviger-hint-bin": Buffer.from(said.metadata.get("claviger-hint-bin")[0]!).toString("base64"),
+  };
+}
+
+/** What the code makes of each vector's inputs; what it says must stand in the vector, field by field. */
+export const recompute: Readonly<
+  Record<string, (fields: Fields) => Record<string, string> | Promise<Record<string, string>>>
+> = {
+  ciphertext,
+  "wrapped-secret": wrappedSecret,
+  "material-envelope": materialEnvelope,
+  "material-envelope-public": materialEnvelope,
+  "row-seal": rowSeal,
+  "audit-record": auditRecord,
+  "audit-confirmation": auditConfirmation,
+  merkle,
+  "verifier-key": verifierKey,
+  "enrolment-token": enrolmentToken,
+  "recovery-wrap": recoveryWrap,
+  "page-token": pages,
+  "derived-uuid": derivedId,
+  "request-hash": requestHash,
+  "error-trailers": errorTrailers,
+  "ecdsa-signature": (fields) => ({ der: hex(ecdsaRawToDer(bytes(fields, "raw"))) }),
+};
