@@ -3,13 +3,15 @@ import { readFileSync } from "node:fs";
 /** The fields of a vector by their names. */
 export type Fields = Readonly<Record<string, string>>;
 
-const document = readFileSync(new URL("../../docs/formats.md", import.meta.url), "utf8");
+export function readDocument(): string {
+  return readFileSync(new URL("../../docs/formats.md", import.meta.url), "utf8");
+}
 
 /**
  * Every block of docs/formats.md that is fenced as `vector NAME`: one field a line, `name = value`; a line
  * that begins with two blanks goes on with the value before it.
  */
-export function readVectors(text = document): ReadonlyMap<string, Fields> {
+export function readVectors(text = readDocument()): ReadonlyMap<string, Fields> {
   const vectors = new Map<string, Fields>();
   for (const [, name = "", body = ""] of text.matchAll(/^```vector ([a-z0-9-]+)\n([^]*?)^```$/gm)) {
     if (vectors.has(name)) throw new Error(`two vectors are named ${name}`);
@@ -34,7 +36,7 @@ function readFields(vector: string, body: string): Fields {
 }
 
 /** A block that is a whole text, fenced as `json text NAME` or `text text NAME`; its final newline belongs to it. */
-export function readText(name: string, text = document): string {
+export function readText(name: string, text = readDocument()): string {
   const found = new RegExp(`^\`\`\`[a-z]+ text ${name}\\n([^]*?)^\`\`\`$`, "m").exec(text)?.[1];
   if (found === undefined) throw new Error(`docs/formats.md has no text ${name}`);
   return found;
