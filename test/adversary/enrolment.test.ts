@@ -222,7 +222,7 @@ test.each<[string, SubjectAltName[]]>([
   ["another trust domain", [{ uri: "spiffe://elsewhere.example/user/administrator" }]],
   ["no URI", [{ dns: "administrator" }]],
   ["a URI that is no identity", [{ uri: `https://${house.trustDomain}/user/administrator` }]],
-  ["an unknown kind", [{ uri: `spiffe://${house.trustDomain}/root/administrator` }]],
+  ["an unknown kind", [{ uri: `spiffe://${house.trustDomain}/admin/administrator` }]],
   [
     "a quoted name beside it",
     [{ dns: "a.example" }, { uri: `spiffe://${house.trustDomain}/user/administrator?x` }],

@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openConfirmation, openFromBus } from "@claviger/audit-record";
 import { readConfigFile } from "@claviger/client";
 import { errorKinds } from "@claviger/domain-error";
+import { stateTable } from "@claviger/lifecycle";
 import {
   formatCheckpointText,
   formatNote,
@@ -175,4 +176,16 @@ describe("docs/formats.md", () => {
       errorKinds.map((kind) => [kind, statusOfKind[kind]]),
     );
   });
+});
+
+test("docs/ARCHITECTURE.md's table of states is the code's", () => {
+  const text = readFileSync(new URL("../../docs/ARCHITECTURE.md", import.meta.url), "utf8");
+  const all = stateTable.active.permits;
+  for (const [state, { movesTo, permits }] of Object.entries(stateTable)) {
+    const listed = permits
+      .map((operation) => (operation === "public-key" ? "public key" : operation))
+      .join(", ");
+    const allowed = permits.length === all.length ? "everything" : listed || "nothing";
+    expect(text).toContain(`| ${state} | ${allowed} | ${movesTo.join(", ")}`);
+  }
 });

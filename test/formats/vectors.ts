@@ -13,7 +13,7 @@ export function readDocument(): string {
  */
 export function readVectors(text = readDocument()): ReadonlyMap<string, Fields> {
   const vectors = new Map<string, Fields>();
-  for (const [, name = "", body = ""] of text.matchAll(/^```vector ([a-z0-9-]+)\n([^]*?)^```$/gm)) {
+  for (const [, name = "", body = ""] of text.matchAll(/^```vector ([a-z0-9-]+)\n([\s\S]*?)^```$/gm)) {
     if (vectors.has(name)) throw new Error(`two vectors are named ${name}`);
     vectors.set(name, readFields(name, body));
   }
@@ -37,7 +37,7 @@ function readFields(vector: string, body: string): Fields {
 
 /** A block that is a whole text, fenced as `json text NAME` or `text text NAME`; its final newline belongs to it. */
 export function readText(name: string, text = readDocument()): string {
-  const found = new RegExp(`^\`\`\`[a-z]+ text ${name}\\n([^]*?)^\`\`\`$`, "m").exec(text)?.[1];
+  const found = new RegExp(`^\`\`\`[a-z]+ text ${name}\\n([\\s\\S]*?)^\`\`\`$`, "m").exec(text)?.[1];
   if (found === undefined) throw new Error(`docs/formats.md has no text ${name}`);
   return found;
 }

@@ -1,99 +1,69 @@
-// The peer: a bare grpc-js server. Mutual TLS 1.3, the same messages, the same cryptography and layout of
-// the ciphertext; nobody is authorized and nothing is audited. Run with the directory of its identity;
-// it tells its port to whoever forked it.
-import { createCipheriv, createSecretKey, generateKeyPairSync, randomBytes, sign } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import tls from "node:tls";
+// The peer: a bare grpc-js server on mutual TLS 1.3 whose handler only encrypts. No identity, no access
+// decision, no audit. Started by main.ts with a directory of key.pem, cert.pem and bundle.pem.
+import { createCipheriv, createSecretKey, randomBytes } from "node:crypto";
+import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { TlsIdentity } from "@claviger/identity";
 import {
-  create,
-  type DescMethod,
-  fromBinary,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from "@bufbuild/protobuf";
-import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
-import { Server, ServerCredentials, type ServiceDefinition } from "@grpc/grpc-js";
+  CryptographyService,
+  EncryptBatchRequestSchema,
+  EncryptBatchResponseSchema,
+  EncryptRequestSchema,
+  EncryptResponseSchema,
+} from "@claviger/proto/generator/v1/cryptography_pb.ts";
+import { MutualTlsServerCredentials } from "@claviger/rpc";
+import { type handleUnaryCall, Server } from "@grpc/grpc-js";
 
-tls.DEFAULT_MIN_VERSION = "TLSv1.3";
-const directory = process.argv[2];
-if (directory === undefined) throw new Error("usage: bare-server.ts IDENTITY-DIRECTORY");
-process.on("disconnect", () => process.exit());
-process.on("SIGINT", () => undefined);
-
+const [directory = "", address = ""] = process.argv.slice(2);
 const key = createSecretKey(randomBytes(32));
-const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-const keyId = randomBytes(16);
-const version = 1;
-const [headerBytes, tagBytes] = [37, 16];
-const messageBytesMax = 4 * 1024 * 1024;
+const header = Buffer.alloc(25, 1);
 
-function encrypt({ plaintext, associatedData }: { plaintext: Uint8Array; associatedData: Uint8Array }): Buffer {
+function encrypt(plaintext: Uint8Array): Buffer {
   const nonce = randomBytes(12);
-  const header = Buffer.allocUnsafe(headerBytes);
-  header.write("CLV\x01", 0, "latin1");
-  header.set(keyId, 4);
-  header.writeUInt32BE(version, 20);
-  header.writeUInt8(1, 24);
-  header.set(nonce, 25);
-  const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: tagBytes });
-  cipher.setAAD(associatedData.length === 0 ? header : Buffer.concat([header, associatedData]));
+  const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: 16 });
+  const head = Buffer.concat([header, nonce]);
+  cipher.setAAD(head);
   const body = cipher.update(plaintext);
   cipher.final();
-  return Buffer.concat([header, body, cipher.getAuthTag()]);
+  return Buffer.concat([head, body, cipher.getAuthTag()]);
 }
 
-const { method } = CryptographyService;
-const server = new Server({
-  "grpc.max_receive_message_length": messageBytesMax,
-  "grpc.max_send_message_length": messageBytesMax,
-});
-serve(method.encrypt, (request) => ({ ciphertext: encrypt(request), version }));
-serve(method.encryptBatch, ({ items }) => ({
-  results: items.map((item) => ({ ciphertext: encrypt(item) })),
-  version,
-}));
-serve(method.signBatch, ({ messages }) => ({
-  results: messages.map((message) => ({ signature: sign("sha256", message, privateKey) })),
-  version,
-}));
+const server = new Server({ "grpc.max_concurrent_streams": 256 });
+const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-const read = (name: string): Buffer => readFileSync(join(directory, name));
-const credentials = ServerCredentials.createSsl(
-  read("bundle.pem"),
-  [{ private_key: read("key.pem"), cert_chain: read("cert.pem") }],
-  true,
-);
-server.bindAsync("127.0.0.1:0", credentials, (error, port) => {
-  if (error !== null) throw error;
-  process.send?.({ port });
-});
-
-function serve<M extends DescMethod>(
-  row: M,
-  answer: (request: MessageShape<M["input"]>) => MessageInitShape<M["output"]>,
-): void {
-  const definition = {
-    [row.localName]: {
-      path: `/${row.parent.typeName}/${row.name}`,
-      requestStream: false,
-      responseStream: false,
-      requestSerialize: asBuffer,
-      requestDeserialize: (bytes: Buffer) => fromBinary(row.input, bytes),
-      responseSerialize: (message: MessageInitShape<M["output"]>) =>
-        asBuffer(toBinary(row.output, create(row.output, message) as MessageShape<M["output"]>)),
-      responseDeserialize: (bytes: Buffer) => bytes,
+function serve(method: DescMethod, handle: (bytes: Buffer) => Uint8Array): void {
+  const handler: handleUnaryCall<Buffer, Uint8Array> = (call, callback) =>
+    callback(null, handle(call.request));
+  server.addService(
+    {
+      [method.localName]: {
+        path: `/${method.parent.typeName}/${method.name}`,
+        requestStream: false,
+        responseStream: false,
+        requestSerialize: asBuffer,
+        requestDeserialize: (bytes: Buffer) => bytes,
+        responseSerialize: asBuffer,
+        responseDeserialize: (bytes: Buffer) => bytes,
+      },
     },
-  };
-  server.addService(definition as unknown as ServiceDefinition, {
-    [row.localName]: (
-      call: { request: MessageShape<M["input"]> },
-      callback: (error: null, message: MessageInitShape<M["output"]>) => void,
-    ) => callback(null, answer(call.request)),
-  });
+    { [method.localName]: handler },
+  );
 }
 
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
+serve(CryptographyService.method.encrypt, (bytes) => {
+  const { plaintext } = fromBinary(EncryptRequestSchema, bytes);
+  return toBinary(
+    EncryptResponseSchema,
+    create(EncryptResponseSchema, { ciphertext: encrypt(plaintext), version: 1 }),
+  );
+});
+serve(CryptographyService.method.encryptBatch, (bytes) => {
+  const { items } = fromBinary(EncryptBatchRequestSchema, bytes);
+  const results = items.map(({ plaintext }) => ({ ciphertext: encrypt(plaintext) }));
+  return toBinary(EncryptBatchResponseSchema, create(EncryptBatchResponseSchema, { results, version: 1 }));
+});
+
+server.bindAsync(address, new MutualTlsServerCredentials(TlsIdentity.load(directory)), (error) => {
+  if (error !== null) throw error;
+  process.send?.("ready");
+});
+process.on("disconnect", () => process.exit());

@@ -1,110 +1,55 @@
-// The load: a process of its own, so that it does not share a thread with what it measures.
-// It takes LoadRequest messages one at a time and answers each with a LoadAnswer.
+// Generates load from a process of its own, so that only the server's CPU is counted.
+import { createServiceClient, Transport } from "@claviger/client";
 import { TlsIdentity } from "@claviger/identity";
-import { Transport } from "@claviger/client";
-import { type Client, Metadata } from "@grpc/grpc-js";
-import type { LoadAnswer, LoadRequest, LoadResult } from "./load-protocol.ts";
-import { processTimeSeconds } from "./process-time.ts";
-import { type Workload, workloads } from "./workloads.ts";
+import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 
-const callMilliseconds = 15_000;
+export interface LoadOrder {
+  address: string;
+  identityDirectory: string;
+  serverIdentity: string;
+  kind: "unary" | "batch";
+  key: string;
+  inFlight: number;
+  milliseconds: number;
+}
 
-process.on("disconnect", () => process.exit());
-// Ctrl-C reaches the whole group; the benchmark decides when this ends.
-process.on("SIGINT", () => undefined);
-process.on("message", (request: LoadRequest) => {
-  run(request)
-    .then((result): LoadAnswer => ({ ok: true, result }))
-    .catch((error: unknown): LoadAnswer => ({ ok: false, message: (error as Error).message }))
-    .then((answer) => process.send?.(answer));
-});
+const plaintext = Buffer.alloc(256, 7);
+const batchItems = 100;
 
-async function run(request: LoadRequest): Promise<LoadResult> {
-  const { connections, target } = request;
-  const workload = workloads[request.workload];
-  const identity = TlsIdentity.load(target.identityDirectory);
-  const transports = Array.from(
-    { length: connections },
-    () => new Transport({ address: target.address, identity, serverIdentity: target.serverIdentity }),
-  );
+process.on("message", async (order: LoadOrder) => {
+  const identity = TlsIdentity.load(order.identityDirectory);
+  const { address, serverIdentity } = order;
+  const transports = Array.from({ length: 4 }, () => new Transport({ address, identity, serverIdentity }));
+  const clients = transports.map((transport) => createServiceClient(CryptographyService, transport));
+  const end = performance.now() + order.milliseconds;
+  const latencies: number[] = [];
+  let operations = 0;
+  const loop = async (at: number): Promise<void> => {
+    const client = clients[at % clients.length]!;
+    while (performance.now() < end) {
+      const began = performance.now();
+      if (order.kind === "unary") {
+        await client.encrypt({ name: order.key, plaintext });
+        operations += 1;
+      } else {
+        await client.encryptBatch({
+          name: order.key,
+          items: Array.from({ length: batchItems }, () => ({ plaintext })),
+        });
+        operations += batchItems;
+      }
+      latencies.push(performance.now() - began);
+    }
+  };
   try {
-    for (const { client } of transports) workload.check(await oneCall(client, workload));
-    return await measure(request, workload, transports);
+    await Promise.all(Array.from({ length: order.inFlight }, (_, at) => loop(at)));
+    latencies.sort((a, b) => a - b);
+    const at = (share: number): number => latencies[Math.floor(latencies.length * share)] ?? 0;
+    process.send?.({ operations, p50: at(0.5), p99: at(0.99) });
+  } catch (error) {
+    process.send?.({ error: (error as Error).message });
   } finally {
     for (const transport of transports) transport[Symbol.dispose]();
   }
-}
-
-async function measure(request: LoadRequest, workload: Workload, transports: Transport[]): Promise<LoadResult> {
-  const latencies: number[] = [];
-  let counting = false;
-  let running = true;
-  const loops = Array.from({ length: workload.callsInFlight }, async (_, at) => {
-    const { client } = transports[at % transports.length]!;
-    while (running) {
-      const began = performance.now();
-      await oneCall(client, workload);
-      if (counting) latencies.push(performance.now() - began);
-    }
-  });
-  const failed = Promise.all(loops);
-  const pass = (seconds: number) => Promise.race([elapse(seconds), failed]);
-  try {
-    await pass(request.warmUpSeconds);
-    counting = true;
-    const began = stamp(request.target.pid);
-    await pass(request.seconds);
-    const ended = stamp(request.target.pid);
-    counting = false;
-    const wallSeconds = (ended.milliseconds - began.milliseconds) / 1000;
-    latencies.sort((a, b) => a - b);
-    return {
-      operations: latencies.length * workload.operationsPerCall,
-      wallSeconds,
-      processTimeAtBeginningSeconds: began.server,
-      processTimeSeconds: ended.server - began.server,
-      latencyMillisecondsP50: quantile(latencies, 0.5),
-      latencyMillisecondsP99: quantile(latencies, 0.99),
-      loadProcessors: (ended.own - began.own) / 1e6 / wallSeconds,
-    };
-  } finally {
-    running = false;
-    await failed.catch(() => undefined);
-  }
-}
-
-function stamp(pid: number) {
-  const { system, user } = process.cpuUsage();
-  return { milliseconds: performance.now(), server: processTimeSeconds(pid), own: user + system };
-}
-
-const requests = new Map<Workload, Buffer>();
-
-/** Requests are encoded once and answers stay bytes: the load's own cost is not what is measured. */
-function oneCall(client: Client, workload: Workload): Promise<Uint8Array> {
-  const request = requests.get(workload) ?? Buffer.from(workload.request(workload.key));
-  requests.set(workload, request);
-  const { method } = workload;
-  return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(
-      `/${method.parent.typeName}/${method.name}`,
-      (bytes: Buffer) => bytes,
-      (bytes: Buffer) => bytes,
-      request,
-      new Metadata(),
-      { deadline: Date.now() + callMilliseconds },
-      (error, answer) => {
-        if (error !== null) reject(error);
-        else resolve(answer as Buffer);
-      },
-    );
-  });
-}
-
-function elapse(seconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-}
-
-function quantile(sorted: readonly number[], fraction: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * fraction))] ?? Number.NaN;
-}
+});
+process.on("disconnect", () => process.exit());

@@ -12,7 +12,8 @@ export function processTimeSeconds(pid: number): number {
   // The program's name, in parentheses, may hold anything: count from the last one. Field 3 comes next.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   const [user, system] = [Number(fields[11]), Number(fields[12])];
-  if (!Number.isInteger(user) || !Number.isInteger(system)) throw new Error(`/proc/${pid}/stat is not readable`);
+  if (!Number.isInteger(user) || !Number.isInteger(system))
+    throw new Error(`/proc/${pid}/stat is not readable`);
   return (user + system) / ticksPerSecond;
 }
 

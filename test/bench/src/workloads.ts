@@ -1,4 +1,4 @@
-import { type DescMethod, type MessageShape, create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMethod, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import {
   CryptographyService,
   EncryptBatchRequestSchema,
@@ -14,12 +14,7 @@ export const batchItems = 100;
 /** Header of 37 bytes, ciphertext, tag of 16: the layout of docs/formats.md. */
 const ciphertextBytes = 37 + messageBytes + 16;
 
-export const workloadNames = [
-  "encrypt",
-  "encrypt-batch",
-  "sign-batch-software",
-  "sign-batch-hsm",
-] as const;
+export const workloadNames = ["encrypt", "encrypt-batch", "sign-batch-software", "sign-batch-hsm"] as const;
 export type WorkloadName = (typeof workloadNames)[number];
 
 export interface Workload {
@@ -72,7 +67,8 @@ export const workloads: Readonly<Record<WorkloadName, Workload>> = {
     request: (name) => toBinary(EncryptRequestSchema, create(EncryptRequestSchema, { name, plaintext })),
     check(answer) {
       const { ciphertext } = fromBinary(EncryptResponseSchema, answer);
-      if (ciphertext.length !== ciphertextBytes) throw new Error("the answer is not the ciphertext asked for");
+      if (ciphertext.length !== ciphertextBytes)
+        throw new Error("the answer is not the ciphertext asked for");
     },
   },
   "encrypt-batch": {
@@ -114,7 +110,10 @@ type AnyResult =
   | MessageShape<typeof SignBatchResponseSchema>["results"][number];
 
 function requireAll<Result extends AnyResult>(results: Result[], isRight: (result: Result) => boolean): void {
-  if (results.length !== batchItems || !results.every((result) => result.error === undefined && isRight(result))) {
+  if (
+    results.length !== batchItems ||
+    !results.every((result) => result.error === undefined && isRight(result))
+  ) {
     throw new Error("the answer is not the batch asked for");
   }
 }

@@ -1,0 +1,87 @@
+import type { Load } from "./child.ts";
+import type { Target } from "./load-protocol.ts";
+import { processTimeSeconds, untilQuiet } from "./process-time.ts";
+import { type WorkloadName, workloadNames, workloads } from "./workloads.ts";
+
+const connections = 4;
+const warmUpSeconds = 0.5;
+const quietMillisecondsMax = 8000;
+
+export type Side = "claviger" | "peer";
+
+export interface Sample {
+  workload: WorkloadName;
+  side: Side;
+  round: number;
+  /** With what the server does after the last answer: shipping its audit records. The headline. */
+  operationsPerProcessSecond: number;
+  /** Of the counted window alone. */
+  operationsPerProcessSecondInWindow: number;
+  operationsPerSecond: number;
+  latencyMillisecondsP50: number;
+  latencyMillisecondsP99: number;
+  serverProcessors: number;
+  loadProcessors: number;
+  /** False: background work went on past the time that it was given, and is not counted. */
+  finished: boolean;
+}
+
+export interface MeasureOptions {
+  load: Load;
+  targets: Readonly<Record<Side, Target>>;
+  rounds: number;
+  seconds: number;
+  signal: AbortSignal;
+  onProgress: (what: string) => void;
+}
+
+/** Each workload on one side and then on the other, round after round: slow drifts of the machine hit both. */
+export async function measureAll(options: MeasureOptions): Promise<Sample[]> {
+  const samples: Sample[] = [];
+  for (let round = 1; round <= options.rounds; round += 1) {
+    for (const workload of workloadNames) {
+      const sides: Side[] = workloads[workload].peer ? ["claviger", "peer"] : ["claviger"];
+      for (const side of sides) {
+        const sample = await measureOnce(options, workload, side, round);
+        samples.push(sample);
+        const rate = Math.round(sample.operationsPerProcessSecond).toLocaleString("en");
+        options.onProgress(`round ${round} of ${options.rounds}: ${workload}, ${side}: ${rate} / CPU-s`);
+      }
+    }
+  }
+  return samples;
+}
+
+async function measureOnce(
+  options: MeasureOptions,
+  workload: WorkloadName,
+  side: Side,
+  round: number,
+): Promise<Sample> {
+  const target = options.targets[side];
+  const seconds = options.seconds * workloads[workload].share;
+  const request = { workload, target, connections, warmUpSeconds, seconds };
+  await untilQuiet(target.pid, quietMillisecondsMax);
+  const beforeAll = processTimeSeconds(target.pid);
+  const result = await options.load.run(request, options.signal);
+  const finished = await untilQuiet(target.pid, quietMillisecondsMax);
+  const total = processTimeSeconds(target.pid) - beforeAll;
+  // Warm-up and the calls that were under way at the end are in the total, and leave their share of it.
+  const inWindow = result.operations / result.processTimeSeconds;
+  const warmUp = result.processTimeAtBeginningSeconds - beforeAll;
+  const after = total - warmUp - result.processTimeSeconds;
+  const windowsShare = result.processTimeSeconds / (result.processTimeSeconds + warmUp);
+  return {
+    workload,
+    side,
+    round,
+    operationsPerProcessSecond: result.operations / (result.processTimeSeconds + after * windowsShare),
+    operationsPerProcessSecondInWindow: inWindow,
+    operationsPerSecond: result.operations / result.wallSeconds,
+    latencyMillisecondsP50: result.latencyMillisecondsP50,
+    latencyMillisecondsP99: result.latencyMillisecondsP99,
+    serverProcessors: result.processTimeSeconds / result.wallSeconds,
+    loadProcessors: result.loadProcessors,
+    finished,
+  };
+}

@@ -1,0 +1,40 @@
+import { parseArgs } from "node:util";
+
+export interface BenchOptions {
+  json: boolean;
+  rounds: number;
+  seconds: number;
+  profile: boolean;
+}
+
+export const usage = `usage: npm run bench -- [--json] [--rounds 5] [--seconds 3] [--no-profile]
+
+  --json        one JSON document on standard output instead of the table
+  --rounds N    how often each path is measured on each side, 1 to 50
+  --seconds N   how long each time, 1 to 60; half of that for the signatures
+  --no-profile  leaves out the CPU profiles at the end`;
+
+/** @returns what to do, or what is wrong with it */
+export function readOptions(args: readonly string[]): BenchOptions | "help" | { problem: string } {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      allowNegative: true,
+      options: {
+        json: { type: "boolean", default: false },
+        rounds: { type: "string", default: "5" },
+        seconds: { type: "string", default: "3" },
+        profile: { type: "boolean", default: true },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    });
+    if (values.help) return "help";
+    const rounds = Number(values.rounds);
+    const seconds = Number(values.seconds);
+    if (!Number.isInteger(rounds) || rounds < 1 || rounds > 50) return { problem: "--rounds takes 1 to 50" };
+    if (!(seconds >= 1 && seconds <= 60)) return { problem: "--seconds takes 1 to 60" };
+    return { json: values.json, rounds, seconds, profile: values.profile };
+  } catch (error) {
+    return { problem: (error as Error).message };
+  }
+}
