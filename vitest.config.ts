@@ -13,7 +13,12 @@ export default defineConfig({
         },
       },
       { test: { name: "tidy", include: ["test/tidy/**/*.test.ts"] } },
-      { test: { name: "conformance", include: ["test/conformance/**/*.test.ts"] } },
+      {
+        test: {
+          name: "conformance",
+          include: ["test/conformance/**/*.test.ts", "test/formats/**/*.test.ts"],
+        },
+      },
       ...Object.entries(installed).map(([name, groupOrder]) => ({
         test: {
           name,

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import { unique, until, useInstallation } from "../harness/installation.ts";
-import { insist, killPart, untilAllRun, Workload } from "./workload.ts";
+import { askDatabase, insist, killPart, untilAllRun, Workload } from "./workload.ts";
 
 const house = useInstallation();
 const { keyGeneration, keyrings, keys, rotation } = house.claviger;
@@ -82,7 +82,8 @@ test("a key that is due is rotated once, however often the rotation service dies
   }
   await until(async () => (await versions()).every((version) => version >= 2), 45_000);
   expect(await versions()).toEqual(names.map(() => 2));
-  const doubled = await house.superuser(
+  const doubled = await askDatabase(
+    house,
     `select subject from storage.keys, lateral (select count(*) as rotations from storage.key_versions
        where key_id = keys.id) counted, lateral (select keyring || '/' || name as subject) named
      where keyring = $1 and rotations <> 2`,

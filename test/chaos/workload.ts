@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { readSupervisorFile } from "@claviger/local";
+import { Client } from "pg";
 import { expect } from "vitest";
 import { type TestInstallation, unique, until } from "../harness/installation.ts";
 
@@ -81,7 +83,8 @@ export class Workload {
   /** Everything that was acknowledged is there, once, is what it was, and opens what it sealed. */
   async expectEverythingKept(): Promise<void> {
     const { cryptography } = this.#house.claviger;
-    const rows = await this.#house.superuser<{ name: string; id: string; versions: string }>(
+    const rows = await askDatabase<{ name: string; id: string; versions: string }>(
+      this.#house,
       `select keyring || '/' || name as name, id,
          (select count(*) from storage.key_versions where key_id = id) as versions
        from storage.keys where keyring = $1`,
@@ -100,7 +103,8 @@ export class Workload {
   async expectEverythingRecorded(): Promise<void> {
     const wanted = this.acknowledged.flatMap(({ name }) => [`${name} CreateKey`, `${name} Encrypt`]);
     const missing = async (): Promise<string[]> => {
-      const rows = await this.#house.superuser<{ what: string }>(
+      const rows = await askDatabase<{ what: string }>(
+        this.#house,
         `select distinct resource || ' ' || split_part(method, '/', 2) as what from audit.records
          where starts_with(resource, $1) and service = 'generator' and outcome = 'allowed'`,
         [`${this.#keyring}/`],
@@ -150,5 +154,26 @@ export async function whileStopped(
     await work();
   } finally {
     process.kill(pid, "SIGCONT");
+  }
+}
+
+/** As the database's owner, on a connection of its own: one kept open would not outlive the database. */
+export async function askDatabase<Row>(
+  house: TestInstallation,
+  sql: string,
+  values: unknown[] = [],
+): Promise<Row[]> {
+  const client = new Client({
+    host: house.layout.postgresql.socketDirectory,
+    port: house.ports.postgresql,
+    database: "claviger",
+    user: "postgres",
+    password: readFileSync(house.layout.postgresql.superuserPassword, "utf8").trim(),
+  });
+  await client.connect();
+  try {
+    return (await client.query(sql, values)).rows as Row[];
+  } finally {
+    await client.end();
   }
 }

@@ -39,9 +39,9 @@ test("each operation leaves one record that says who did what to what, refusals 
     const found = await recordsOf(name, "Encrypt");
     return found.length === 2 ? found : undefined;
   }, 15_000);
-  expect(encryptions.map(({ leaf }) => leaf["outcome"]).sort()).toEqual(["allowed", "refused"]);
-  const refused = encryptions.find(({ leaf }) => leaf["outcome"] === "refused");
-  expect(refused?.personal["actor"]).toBe(identity);
+  expect(encryptions.map(({ leaf }) => leaf.outcome).sort()).toEqual(["allowed", "refused"]);
+  const refused = encryptions.find(({ leaf }) => leaf.outcome === "refused");
+  expect(refused?.personal.actor).toBe(identity);
   expect(JSON.stringify(refused?.leaf)).not.toContain(identity);
   expect((await recordsOf(name, "Decrypt")).length).toBe(1);
   expect((await recordsOf(name, "KeyGenerationService/CreateKey")).length).toBe(0);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { combineShares } from "../../services/generator/src/ceremony/shares.ts";
 import { unique, useInstallation } from "../harness/installation.ts";
+import { unwrapWithPadding } from "../harness/key-unwrap.ts";
 
 // What a quorum of custodians can do with the database and no HSM, done by hand: nothing but the shares'
 // combination is Claviger's own code.
@@ -17,12 +18,6 @@ function share(number: number): string {
 async function recoveryKey(...numbers: number[]): Promise<Buffer> {
   using key = await combineShares(numbers.map(share));
   return Buffer.from(key.expose());
-}
-
-/** RFC 5649 key unwrap with padding. */
-function unwrap(key: Uint8Array, wrapped: Uint8Array): Buffer {
-  const decipher = createDecipheriv("id-aes256-wrap-pad", key, Buffer.from("A65959A6", "hex"));
-  return Buffer.concat([decipher.update(wrapped), decipher.final()]);
 }
 
 /** Version, protection, wrapping, keyring generation, and two byte strings with lengths; then the MAC. */
@@ -63,9 +58,9 @@ async function recover(name: string, key: Uint8Array) {
   const envelope = readEnvelope(row!.material);
   expect(envelope).toMatchObject({ version: 1, generation: 1 });
   expect(row!.recovery_wrap.length).toBe(40);
-  const keyringKey = unwrap(key, row!.recovery_wrap);
+  const keyringKey = unwrapWithPadding(key, row!.recovery_wrap);
   expect(keyringKey.length).toBe(32);
-  return { id: row!.id, envelope, material: unwrap(keyringKey, envelope.wrapped) };
+  return { id: row!.id, envelope, material: unwrapWithPadding(keyringKey, envelope.wrapped) };
 }
 
 async function newKey(algorithm: string, protection: string): Promise<string> {
@@ -126,7 +121,7 @@ test("the binding key is recovered: it confirms what the HSM bound to the materi
     readFileSync(join(house.layout.serviceDirectory("generator"), "ceremony.json"), "utf8"),
   ) as { custody: object; recoveryWraps: Record<string, string> };
   expect(ceremony.custody).toEqual({ threshold: 2, shares: 3 });
-  const bindingKey = unwrap(key, Buffer.from(ceremony.recoveryWraps["binding-mac"]!, "base64"));
+  const bindingKey = unwrapWithPadding(key, Buffer.from(ceremony.recoveryWraps["binding-mac"]!, "base64"));
   const { envelope, id } = await recover(name, key);
   const sized = (text: string): Buffer => {
     const length = Buffer.alloc(4);
@@ -155,7 +150,7 @@ test("the services' seal keys are recovered as they lie in their files", async (
   for (const service of ["storage", "distribution", "rotation"] as const) {
     const wrapped = Buffer.from(recoveryWraps[`seal-${service}`]!, "base64");
     const file = readFileSync(join(house.layout.serviceDirectory(service), "seal.key"));
-    const recovered = unwrap(key, wrapped);
+    const recovered = unwrapWithPadding(key, wrapped);
     expect(
       [recovered, withoutLength(recovered)].some((found) => found.equals(file)),
       service,

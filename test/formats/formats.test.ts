@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { openConfirmation, openFromBus } from "@claviger/audit-record";
 import { readConfigFile } from "@claviger/client";
 import { errorKinds } from "@claviger/domain-error";
-import { stateTable } from "@claviger/lifecycle";
 import {
   formatCheckpointText,
   formatNote,
@@ -16,6 +15,7 @@ import {
 import { describe, expect, test } from "vitest";
 import { formatProof, verifyProofFile } from "../../packages/cli/src/proof-file.ts";
 import { formatConfig } from "../../packages/client/src/config-file.ts";
+import { stateTable } from "../../packages/lifecycle/src/index.ts";
 import { insertEvent } from "../../packages/outbox/src/events.ts";
 import { statusOfKind } from "../../packages/rpc/src/errors.ts";
 import { combineShares, recoveryKeyId } from "../../services/generator/src/ceremony/shares.ts";
@@ -171,7 +171,7 @@ describe("docs/formats.md", () => {
   });
 
   test("the table of error kinds is the code's", () => {
-    const rows = [...readDocument().matchAll(/^\| `([a-z-]+)` \| [A-Z_]+ \((\d+)\) \|/gm)];
+    const rows = [...readDocument().matchAll(/^\| `([a-z-]+)` +\| [A-Z_]+ \((\d+)\) +\|/gm)];
     expect(rows.map(([, kind, code]) => [kind, Number(code)])).toEqual(
       errorKinds.map((kind) => [kind, statusOfKind[kind]]),
     );
@@ -179,7 +179,10 @@ describe("docs/formats.md", () => {
 });
 
 test("docs/ARCHITECTURE.md's table of states is the code's", () => {
-  const text = readFileSync(new URL("../../docs/ARCHITECTURE.md", import.meta.url), "utf8");
+  const text = readFileSync(new URL("../../docs/ARCHITECTURE.md", import.meta.url), "utf8").replace(
+    / +/g,
+    " ",
+  );
   const all = stateTable.active.permits;
   for (const [state, { movesTo, permits }] of Object.entries(stateTable)) {
     const listed = permits

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHmac } from "node:crypto";
+import { createCipheriv, createDecipheriv, createECDH, createHmac } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { canonicalJson, commitment, sealConfirmation, sealForBus } from "@claviger/audit-record";
 import { parseEnrollmentToken } from "@claviger/client";
@@ -52,7 +52,7 @@ function bindingOf(fields: Fields): MaterialBinding {
     algorithm,
     purpose,
     protection: checkProtection(value(fields, "protection")),
-    exportable: value(fields, "exportable") === "true",
+    exportable: JSON.parse(value(fields, "exportable")) as boolean,
   };
 }
 
@@ -114,6 +114,7 @@ function rowSeal(fields: Fields) {
   const sealer = createRowSealer(bytes(fields, "seal-key"));
   sealer.check(value(fields, "table"), "the vector", row, bytes(fields, "seal"));
   return {
+    createdAt: row.createdAt.toISOString(),
     encoded: hex(Buffer.concat(encodeRow(value(fields, "table"), row))),
     seal: hex(sealer.seal(value(fields, "table"), row)),
   };
@@ -153,7 +154,10 @@ function merkle(fields: Fields) {
 
 function verifierKey(fields: Fields) {
   const spki = bytes(fields, "spki");
+  const pair = createECDH("prime256v1");
+  pair.setPrivateKey(bytes(fields, "private-key"));
   return {
+    spki: hex(Buffer.concat([spki.subarray(0, -65), pair.getPublicKey()])),
     "key-id": ecdsaKeyId(spki).toString(16).padStart(8, "0"),
     "verifier-key": formatVerifierKey(value(fields, "name"), spki),
   };

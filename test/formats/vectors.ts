@@ -35,9 +35,9 @@ function readFields(vector: string, body: string): Fields {
   return fields;
 }
 
-/** A block that is a whole text, fenced as `json text NAME` or `text text NAME`; its final newline belongs to it. */
+/** A block that is a whole text, fenced as `text text NAME`; its final newline belongs to it. */
 export function readText(name: string, text = readDocument()): string {
-  const found = new RegExp(`^\`\`\`[a-z]+ text ${name}\\n([\\s\\S]*?)^\`\`\`$`, "m").exec(text)?.[1];
+  const found = new RegExp(`^\`\`\`text text ${name}\\n([\\s\\S]*?)^\`\`\`$`, "m").exec(text)?.[1];
   if (found === undefined) throw new Error(`docs/formats.md has no text ${name}`);
   return found;
 }

@@ -32,7 +32,9 @@ const houseOfPackage = new Map(
 
 /** From house to the houses it imports, tests left aside. */
 const graph = new Map<string, Set<string>>();
-for (const path of sources.filter((source) => !source.endsWith(".test.ts") && !source.includes("/test-support/"))) {
+for (const path of sources.filter(
+  (source) => !source.endsWith(".test.ts") && !source.includes("/test-support/"),
+)) {
   const from = houseOf(path);
   for (const name of importsOf(path).filter((imported) => imported.startsWith("@claviger/"))) {
     const to = houseOfPackage.get(name.split("/").slice(0, 2).join("/"));
@@ -84,7 +86,7 @@ test("every import of a package is declared where it is used", () => {
     const manifest = manifests.find((candidate) => dirname(candidate) === house);
     if (manifest === undefined) continue;
     const declared = JSON.parse(read(manifest)) as Record<string, Record<string, string>>;
-    const known = { ...declared["dependencies"], ...declared["devDependencies"] };
+    const known = { ...declared.dependencies, ...declared.devDependencies };
     for (const name of importsOf(path).filter((imported) => imported.startsWith("@claviger/"))) {
       const owner = name.split("/").slice(0, 2).join("/");
       if (houseOfPackage.has(owner) && houseOfPackage.get(owner) !== house && !(owner in known)) {
@@ -109,7 +111,9 @@ test("the HSM's library and the environment are each known in few rooms", () => 
     sources.filter((path) => !/\.test\.ts$|^test\/|^examples\//.test(path) && pattern.test(read(path)));
   for (const path of users(/from "pkcs11js"/)) expect(path).toMatch(/^services\/generator\/src\/hsm\//);
   for (const path of users(/process\.env/)) {
-    expect(path).toMatch(/^services\/\w+\/src\/(main|ceremony\/main)\.ts$|^packages\/(client|cli|service)\/|^deploy\//);
+    expect(path).toMatch(
+      /^services\/\w+\/src\/(main|ceremony\/main)\.ts$|^packages\/(client|cli|service)\/|^deploy\//,
+    );
   }
 });
 

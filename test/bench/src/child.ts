@@ -48,7 +48,7 @@ class Child implements AsyncDisposable {
 
 export class Load extends Child {
   constructor() {
-    super("load.ts", []);
+    super("load-worker.ts", []);
   }
 
   async run(request: LoadRequest, signal: AbortSignal): Promise<LoadResult> {
@@ -66,7 +66,7 @@ export class BareServer extends Child {
     identityDirectory: string,
     signal: AbortSignal,
   ): Promise<{ server: BareServer; port: number }> {
-    const server = new BareServer("bare-server.ts", [identityDirectory]);
+    const server = new BareServer("peer-server.ts", [identityDirectory]);
     try {
       const { port } = (await server.next(startMilliseconds, signal)) as { port: number };
       return { server, port };

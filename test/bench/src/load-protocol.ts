@@ -18,6 +18,8 @@ export interface LoadRequest {
 }
 
 export interface LoadResult {
+  /** The window on the monotonic clock, which a CPU profile's samples carry too. */
+  windowMicroseconds: { from: number; to: number };
   /** Within the window. */
   operations: number;
   wallSeconds: number;

@@ -9,7 +9,7 @@ import { makePeerIdentities } from "./peer-identity.ts";
 import { type KeptProfile, profileAll } from "./profile.ts";
 import { summarise, tableText } from "./report.ts";
 
-const profileSeconds = 5;
+const profileSeconds = 4;
 
 const options = readOptions(process.argv.slice(2));
 if (options === "help") console.log(usage);
@@ -65,6 +65,7 @@ async function run(options: BenchOptions, signal: AbortSignal): Promise<void> {
   };
   const { rounds, seconds } = options;
   const samples = await measureAll({ load, targets, rounds, seconds, signal, onProgress });
+  machine.loadAverageAfter = loadavg()[0]!;
   if (installation.generator.pid !== targets.claviger.pid)
     throw new Error("the generator was started again meanwhile");
   const rows = summarise(samples);
@@ -99,14 +100,16 @@ function machineFacts(date: string) {
     processor: cpus()[0]?.model ?? "unknown",
     cores: availableParallelism(),
     loadAverageBefore: loadavg()[0]!,
+    loadAverageAfter: Number.NaN,
   };
 }
 
 function footnotes(machine: ReturnType<typeof machineFacts>, unfinished: number): string {
   const lines = [
-    `Node ${machine.node}, ${machine.cores} cores (${machine.processor}), load ${machine.loadAverageBefore.toFixed(2)} before.`,
+    `Node ${machine.node}, ${machine.cores} cores (${machine.processor}), load ${machine.loadAverageBefore.toFixed(1)} before and ${machine.loadAverageAfter.toFixed(1)} at the end (the benchmark itself makes about 3).`,
     "Medians. CPU-seconds are of the server's process, all threads, until its audit records are shipped.",
-    "The load shares the machine with both: rates and latencies depend on that, CPU-seconds hardly.",
+    "The load and the rest of Claviger share the machine: trust ratios first, rates and latencies last.",
+    "On a busy machine CPU-seconds buy less too, since caches and cores are shared.",
   ];
   if (unfinished > 0)
     lines.push(`In ${unfinished} runs shipping went on past its time, and is not counted in full.`);

@@ -8,6 +8,8 @@ interface CpuProfile {
     callFrame: { functionName: string; url: string; lineNumber: number };
     children?: number[];
   }[];
+  /** Of the monotonic clock, in microseconds. */
+  startTime: number;
   samples: number[];
   timeDeltas: number[];
 }
@@ -30,15 +32,22 @@ export interface ProfileSummary {
 
 const idle = new Set(["(idle)", "(program)", "(root)"]);
 
-/** The most expensive functions of one thread's profile. */
-export function summariseProfile(text: string, roots: readonly string[], limit: number): ProfileSummary {
+/** The most expensive functions of one thread's profile, between two moments of the monotonic clock. */
+export function summariseProfile(
+  text: string,
+  options: { window: { from: number; to: number }; roots: readonly string[]; limit: number },
+): ProfileSummary {
+  const { limit, roots, window } = options;
   const profile = JSON.parse(text) as CpuProfile;
   const nodes = new Map(profile.nodes.map((node) => [node.id, node]));
   const parents = new Map(
     profile.nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node.id])),
   );
   const selfOfNode = new Map<number, number>();
+  let time = profile.startTime;
   for (const [at, id] of profile.samples.entries()) {
+    time += profile.timeDeltas[at] ?? 0;
+    if (time < window.from || time > window.to) continue;
     selfOfNode.set(id, (selfOfNode.get(id) ?? 0) + (profile.timeDeltas[at] ?? 0));
   }
   const costs = new Map<string, { name: string; file: string; self: number; total: number }>();

@@ -43,7 +43,7 @@ export async function profileAll(options: {
     // Relative to the service's directory, which is where it may write.
     await installation.start(signal, { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${directoryName}` });
     const target = installation.generator;
-    await load.run(
+    const { windowMicroseconds } = await load.run(
       {
         workload,
         target,
@@ -61,7 +61,14 @@ export async function profileAll(options: {
         const file = `${options.prefix}.${workload}.${thread}.cpuprofile`;
         await copyFile(join(written, name), file);
         const text = await readFile(file, "utf8");
-        return { file, summary: summariseProfile(text, [clone, cloneInNamespace], functionsListed) };
+        return {
+          file,
+          summary: summariseProfile(text, {
+            window: windowMicroseconds,
+            roots: [clone, cloneInNamespace],
+            limit: functionsListed,
+          }),
+        };
       });
     kept.push({ workload, threads: await Promise.all(threads) });
   }

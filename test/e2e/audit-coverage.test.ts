@@ -1,0 +1,327 @@
+import { createHash, randomBytes } from "node:crypto";
+import type { CallOptions, Claviger } from "@claviger/client";
+import { beforeAll, describe, expect, test } from "vitest";
+import { requestFor } from "../adversary/hostile-csr.ts";
+import { type EnrolledClient, unique, until, useInstallation } from "../harness/installation.ts";
+
+const house = useInstallation();
+const { claviger } = house;
+
+type Services = Pick<
+  Claviger,
+  | "keyrings"
+  | "keyGeneration"
+  | "cryptography"
+  | "keys"
+  | "access"
+  | "identities"
+  | "certificates"
+  | "rotation"
+  | "subscriptions"
+  | "audit"
+>;
+type Outcome = "allowed" | "refused" | "failed";
+
+interface Step {
+  call: (as: Claviger, options: CallOptions) => unknown;
+  /** For the administrator; "allowed" where left out. */
+  outcome?: Outcome;
+  /** For an outsider without any role; "refused" where left out. */
+  outsider?: Outcome;
+  /** What the record must be about; "*" where left out. */
+  resource?: () => string;
+}
+
+const keyring = unique("covered");
+const name = `${keyring}/data`;
+const signer = `${keyring}/signer`;
+const spare = `${keyring}/spare`;
+const secret = `never written down ${randomBytes(12).toString("hex")}`;
+const plaintext = Buffer.from(secret);
+let ciphertext: Uint8Array = Buffer.alloc(0);
+let signature: Uint8Array = Buffer.alloc(0);
+let hold = "";
+let serial = "";
+let token = "";
+let outsider: EnrolledClient;
+const identity = `spiffe://${house.trustDomain}/workload/${unique("covered")}`;
+const guest = unique("guest");
+const binding = { role: "user", identity, resource: keyring };
+const onKey = { resource: () => name };
+const onKeyring = { resource: () => keyring };
+const csr = (): Uint8Array => requestFor([{ dns: "covered.example" }]).csr;
+
+/** One row for every RPC that a client can call: a new one without a row does not compile. */
+const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
+  keyrings: {
+    createKeyring: { call: (as, o) => as.keyrings.createKeyring({ name: keyring }, o), ...onKeyring },
+  },
+  keyGeneration: {
+    createKey: {
+      call: (as, o) => as.keyGeneration.createKey({ name, algorithm: "aes-256-gcm" }, o),
+      ...onKey,
+    },
+    createKeyVersion: { call: (as, o) => as.keyGeneration.createKeyVersion({ name }, o), ...onKey },
+    getPublicKey: {
+      call: (as, o) => as.keyGeneration.getPublicKey({ name: signer }, o),
+      resource: () => signer,
+    },
+  },
+  cryptography: {
+    encrypt: { call: (as, o) => as.cryptography.encrypt({ name, plaintext }, o), ...onKey },
+    decrypt: { call: (as, o) => as.cryptography.decrypt({ name, ciphertext }, o), ...onKey },
+    sign: {
+      call: (as, o) => as.cryptography.sign({ name: signer, message: plaintext }, o),
+      resource: () => signer,
+    },
+    verify: {
+      call: (as, o) => as.cryptography.verify({ name: signer, message: plaintext, signature }, o),
+      resource: () => signer,
+    },
+    generateRandom: { call: (as, o) => as.cryptography.generateRandom({ sizeBytes: 32 }, o) },
+    encryptBatch: {
+      call: (as, o) => as.cryptography.encryptBatch({ name, items: [{ plaintext }, { plaintext }] }, o),
+      ...onKey,
+    },
+    decryptBatch: {
+      call: (as, o) => as.cryptography.decryptBatch({ name, items: [{ ciphertext }] }, o),
+      ...onKey,
+    },
+    signBatch: {
+      call: (as, o) => as.cryptography.signBatch({ name: signer, messages: [plaintext] }, o),
+      resource: () => signer,
+    },
+    verifyBatch: {
+      call: (as, o) =>
+        as.cryptography.verifyBatch({ name: signer, items: [{ message: plaintext, signature }] }, o),
+      resource: () => signer,
+    },
+  },
+  keys: {
+    listKeyrings: { call: (as, o) => as.keys.listKeyrings({}, o) },
+    getKeyring: { call: (as, o) => as.keys.getKeyring({ name: keyring }, o), ...onKeyring },
+    listKeys: { call: (as, o) => as.keys.listKeys({ keyring }, o), ...onKeyring },
+    getKey: { call: (as, o) => as.keys.getKey({ name }, o), ...onKey },
+    listKeyVersions: { call: (as, o) => as.keys.listKeyVersions({ name }, o), ...onKey },
+    changeKeyState: {
+      call: (as, o) => as.keys.changeKeyState({ name: spare, state: "suspended" }, o),
+      resource: () => spare,
+    },
+    setRotationPeriod: {
+      call: (as, o) => as.keys.setRotationPeriod({ name: spare, rotationPeriodSeconds: 86_400n }, o),
+      resource: () => spare,
+    },
+    placeHold: {
+      call: (as, o) => as.keys.placeHold({ name: signer, reason: "under test" }, o),
+      resource: () => signer,
+    },
+    releaseHold: {
+      call: (as, o) => as.keys.releaseHold({ name: spare, holdId: hold }, o),
+      resource: () => spare,
+    },
+    destroyKey: { call: (as, o) => as.keys.destroyKey({ name: spare }, o), resource: () => spare },
+    restoreKey: { call: (as, o) => as.keys.restoreKey({ name: spare }, o), resource: () => spare },
+  },
+  access: {
+    listRoles: { call: (as, o) => as.access.listRoles({}, o), outsider: "allowed" },
+    listBindings: { call: (as, o) => as.access.listBindings({}, o) },
+    grantRole: { call: (as, o) => as.access.grantRole(binding, o), ...onKeyring },
+    revokeRole: { call: (as, o) => as.access.revokeRole(binding, o), ...onKeyring },
+    explainAccess: {
+      call: (as, o) => as.access.explainAccess({ identity, permission: "keys.get", resource: name }, o),
+    },
+    decideAccess: {
+      call: (as, o) => as.access.decideAccess({ identity, permission: "keys.get", resource: name }, o),
+      outcome: "refused",
+    },
+    recordRevocation: {
+      call: (as, o) => as.access.recordRevocation({ identity, revoked: true }, o),
+      outcome: "refused",
+    },
+  },
+  identities: {
+    createEnrollmentToken: { call: (as, o) => as.identities.createEnrollmentToken({ name: guest }, o) },
+    listIdentities: { call: (as, o) => as.identities.listIdentities({}, o) },
+    getIdentity: { call: (as, o) => as.identities.getIdentity({ name: guest }, o) },
+    revokeIdentity: {
+      call: (as, o) => as.identities.revokeIdentity({ name: guest, reason: "superseded" }, o),
+    },
+  },
+  certificates: {
+    issueCertificate: {
+      call: (as, o) =>
+        as.certificates.issueCertificate({ certificateSigningRequest: csr(), profile: "server" }, o),
+    },
+    renewCertificate: {
+      call: (as, o) => as.certificates.renewCertificate({ certificateSigningRequest: csr() }, o),
+      outsider: "allowed",
+    },
+    revokeCertificate: {
+      call: (as, o) => as.certificates.revokeCertificate({ serial, reason: "superseded" }, o),
+    },
+    listCertificates: { call: (as, o) => as.certificates.listCertificates({}, o) },
+    getCertificate: { call: (as, o) => as.certificates.getCertificate({ serial }, o) },
+    getTrustBundle: { call: (as, o) => as.certificates.getTrustBundle({}, o), outsider: "allowed" },
+    getCertificateRevocationList: {
+      call: (as, o) => as.certificates.getCertificateRevocationList({}, o),
+      outsider: "allowed",
+    },
+    synchronizeTrust: { call: (as, o) => as.certificates.synchronizeTrust({}, o), outcome: "refused" },
+  },
+  rotation: {
+    listRotationPolicies: { call: (as, o) => as.rotation.listRotationPolicies({}, o) },
+    planRotation: { call: (as, o) => as.rotation.planRotation({ name }, o), ...onKey },
+    getRotationStatus: { call: (as, o) => as.rotation.getRotationStatus({ name }, o), ...onKey },
+  },
+  subscriptions: {
+    subscribe: { call: (as, o) => as.subscriptions.subscribe({ name }, o), ...onKey },
+    listSubscribers: { call: (as, o) => as.subscriptions.listSubscribers({ name }, o), ...onKey },
+    watchRotations: {
+      call: (as, o) => watchBriefly(as, o),
+      outsider: "allowed",
+      ...onKey,
+    },
+    acknowledgeRotation: {
+      call: (as, o) => as.subscriptions.acknowledgeRotation({ name, version: 99 }, o),
+      outcome: "failed",
+      ...onKey,
+    },
+    unsubscribe: {
+      call: (as, o) => as.subscriptions.unsubscribe({ name }, o),
+      outsider: "failed",
+      ...onKey,
+    },
+  },
+  audit: {
+    searchRecords: { call: (as, o) => as.audit.searchRecords({}, o) },
+    getInclusionProof: { call: (as, o) => as.audit.getInclusionProof({ sequence: 0n }, o) },
+    getCheckpoint: { call: (as, o) => as.audit.getCheckpoint({}, o) },
+  },
+};
+
+async function watchBriefly(as: Claviger, options: CallOptions): Promise<void> {
+  const signal = AbortSignal.timeout(500);
+  for await (const _ of as.subscriptions.watchRotations({ name }, { ...options, signal })) return;
+}
+
+interface Made {
+  method: string;
+  traceId: string;
+  actor: string;
+  outcome: Outcome;
+  resource: string;
+}
+
+interface Row {
+  leaf: string;
+  personal: string;
+}
+
+const made: Made[] = [];
+
+/** Calls everything as `as`, in the table's order. */
+async function callAll(as: Claviger, actor: string, who: "outcome" | "outsider"): Promise<void> {
+  for (const service of Object.values(steps)) {
+    for (const [method, step] of Object.entries(service) as [string, Step][]) {
+      const traceId = randomBytes(16).toString("hex");
+      await Promise.resolve(step.call(as, { traceId })).catch(() => undefined);
+      const outcome = who === "outcome" ? (step.outcome ?? "allowed") : (step.outsider ?? "refused");
+      const servicesOnly = step.outcome === "refused";
+      const resource = servicesOnly ? "*" : (step.resource?.() ?? "*");
+      made.push({
+        method: `${method[0]!.toUpperCase()}${method.slice(1)}`,
+        traceId,
+        actor,
+        outcome,
+        resource,
+      });
+    }
+  }
+}
+
+async function prepare(): Promise<void> {
+  const { certificates, cryptography, identities, keyGeneration, keys } = claviger;
+  // The table creates the keyring itself, so what it needs besides lives in it only afterwards.
+  outsider = await house.enrol(unique("outsider"));
+  const { serial: issued } = await certificates.issueCertificate({
+    certificateSigningRequest: csr(),
+    profile: "server",
+  });
+  serial = issued;
+  const first = steps.keyrings.createKeyring;
+  const traceId = randomBytes(16).toString("hex");
+  await first.call(claviger, { traceId });
+  const actor = `spiffe://${house.trustDomain}/user/administrator`;
+  made.push({ method: "CreateKeyring", traceId, actor, outcome: "allowed", resource: keyring });
+  first.outcome = "failed";
+  await keyGeneration.createKey({ name: signer, algorithm: "ecdsa-p256", protection: "hsm" });
+  await keyGeneration.createKey({ name: spare, algorithm: "aes-256-gcm" });
+  hold = (await keys.placeHold({ name: spare, reason: "under test" })).hold!.id;
+  const other = unique("covered");
+  await claviger.keyrings.createKeyring({ name: other });
+  await keyGeneration.createKey({ name: `${other}/k`, algorithm: "aes-256-gcm" });
+  // Of another key: decryption fails by itself, and a batch reports it item by item.
+  ({ ciphertext } = await cryptography.encrypt({ name: `${other}/k`, plaintext }));
+  steps.cryptography.decrypt.outcome = "failed";
+  ({ signature } = await cryptography.sign({ name: signer, message: plaintext }));
+  ({ token } = await identities.createEnrollmentToken({ name: unique("unused") }));
+}
+
+async function recordsOf(traceId: string, method: string): Promise<Row[]> {
+  return house.superuser<Row>(
+    `SELECT leaf, personal FROM audit.records
+      WHERE leaf::jsonb ->> 'traceId' = $1 AND method LIKE '%/' || $2`,
+    [traceId, method],
+  );
+}
+
+describe("every RPC that a client can make", () => {
+  beforeAll(async () => {
+    await prepare();
+    await callAll(claviger, `spiffe://${house.trustDomain}/user/administrator`, "outcome");
+    await callAll(outsider, outsider.uri, "outsider");
+  });
+
+  test("leaves exactly one record, with who, what, on what, and how it ended", async () => {
+    const last = made.at(-1)!;
+    await until(async () => (await recordsOf(last.traceId, last.method)).length > 0, 15_000);
+    const wrong: object[] = [];
+    for (const expected of made) {
+      await until(async () => (await recordsOf(expected.traceId, expected.method)).length > 0, 5_000).catch(
+        () => undefined,
+      );
+      const rows = await recordsOf(expected.traceId, expected.method);
+      const [row] = rows;
+      const leaf = JSON.parse(row?.leaf ?? "{}") as Record<string, string>;
+      const personal = JSON.parse(row?.personal ?? "{}") as Record<string, string>;
+      const found = {
+        records: rows.length,
+        actor: personal.actor,
+        outcome: leaf.outcome,
+        resource: leaf.resource,
+        personIsBeside: !row?.leaf.includes(expected.actor),
+      };
+      const { actor, outcome, resource } = expected;
+      const wanted = { records: 1, actor, outcome, resource, personIsBeside: true };
+      if (JSON.stringify(found) !== JSON.stringify(wanted))
+        wrong.push({ method: expected.method, found, wanted });
+    }
+    expect(wrong).toEqual([]);
+    expect(made.length).toBeGreaterThan(100);
+  });
+
+  test("writes down neither what was protected nor a hash of it, neither tokens nor signatures", async () => {
+    const [row] = await house.superuser<{ everything: string }>(
+      "SELECT string_agg(leaf || coalesce(personal, ''), '') AS everything FROM audit.records",
+    );
+    const digest = createHash("sha256").update(plaintext).digest();
+    const forms = [secret, ...[plaintext, digest, Buffer.from(signature)].flatMap(encodings)];
+    for (const form of [...forms, token, token.split(".")[1]!]) {
+      expect(row!.everything.includes(form), form).toBe(false);
+    }
+  });
+});
+
+function encodings(bytes: Buffer): string[] {
+  return (["hex", "base64", "base64url"] as const).map((encoding) => bytes.toString(encoding));
+}
