@@ -98,19 +98,23 @@ describe("the exit code", () => {
   };
 
   test("is 2 for bad usage and bad input", async () => {
-    await refused(2, "invalid-argument", "keys", "create", `${keyring}/bad`, "--algorithm", "3des");
-    await refused(2, "invalid-argument", "keys", "create", cipher);
-    await refused(2, "invalid-argument", "keys", "destroy", `${cipher}@1`);
-    await refused(2, "invalid-argument", "encrypt", cipher, "--in", at("not-there"), "--out", "-");
-    await refused(2, "invalid-argument", "random", "0");
-    await refused(2, "invalid-argument", "access", "grant", "emperor", "--to", "x", "--on", keyring);
+    await Promise.all([
+      refused(2, "invalid-argument", "keys", "create", `${keyring}/bad`, "--algorithm", "3des"),
+      refused(2, "invalid-argument", "keys", "create", cipher),
+      refused(2, "invalid-argument", "keys", "destroy", `${cipher}@1`),
+      refused(2, "invalid-argument", "encrypt", cipher, "--in", at("not-there"), "--out", "-"),
+      refused(2, "invalid-argument", "random", "0"),
+      refused(2, "invalid-argument", "access", "grant", "emperor", "--to", "x", "--on", keyring),
+    ]);
   });
 
   test("is 3 for what is not there", async () => {
-    await refused(3, "not-found", "keyrings", "show", unique("nowhere"));
-    await refused(3, "not-found", "keys", "rotate", `${keyring}/nowhere`);
-    await refused(3, "not-found", "certs", "show", "0123456789abcdef");
-    await refused(3, "not-found", "identities", "show", unique("nobody"));
+    await Promise.all([
+      refused(3, "not-found", "keyrings", "show", unique("nowhere")),
+      refused(3, "not-found", "keys", "rotate", `${keyring}/nowhere`),
+      refused(3, "not-found", "certs", "show", "0123456789abcdef"),
+      refused(3, "not-found", "identities", "show", unique("nobody")),
+    ]);
   });
 
   test("is 4 for whoever may not, without saying whether it exists", async () => {

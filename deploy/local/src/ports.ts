@@ -15,7 +15,7 @@ export interface Ports {
   audit: number;
   /** The one listener that asks for no client certificate: it serves Enroll alone. */
   enrollment: number;
-  /** CRL, OCSP, CA certificates, trust bundle, JWKS. */
+  /** CRL, CA certificates, trust bundle. */
   publicHttp: number;
   nats: number;
   /** Names the database's Unix socket; nothing listens on TCP. */

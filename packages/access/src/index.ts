@@ -4,5 +4,6 @@ export {
   createLeasedAccess,
   type DecideAccess,
   type LeasedAccess,
+  refuseSilence,
 } from "./leased-access.ts";
 export { isPermission, type Permission, permissions } from "./permissions.ts";

@@ -1,4 +1,5 @@
 import type { Client } from "@claviger/client";
+import { DomainError, isDomainError } from "@claviger/domain-error";
 import { LeaseCache } from "@claviger/lease";
 import type { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 
@@ -20,6 +21,18 @@ export interface AccessAnswer {
 }
 
 export type DecideAccess = (question: AccessQuestion) => Promise<AccessAnswer>;
+
+/**
+ * To whoever called us, a storage that does not answer is a service that is away, not a deadline of theirs.
+ * @throws DomainError
+ */
+export function refuseSilence(error: unknown): never {
+  if (!isDomainError(error, "deadline-exceeded")) throw error;
+  throw new DomainError("unavailable", "storage does not answer, and nothing is decided without it", {
+    hint: "try again shortly; `claviger status` shows what is away",
+    cause: error,
+  });
+}
 
 const refusalLeaseMilliseconds = 1000;
 const decisionsMax = 50_000;
@@ -47,7 +60,7 @@ export function createLeasedAccess(options: {
   return {
     decide(question) {
       const key = `${question.identity}\n${question.certificateSerial}\n${question.permission}\n${question.resource}`;
-      return cache.get(key, () => options.storage.decideAccess(question), leaseOf);
+      return cache.get(key, () => options.storage.decideAccess(question).catch(refuseSilence), leaseOf);
     },
     invalidate: () => cache.invalidate(),
   };

@@ -42,6 +42,7 @@ export interface AuditRecord {
 }
 
 const leafVersion = 1;
+const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const saltBytes = 16;
 export const leafBytesMax = 16 * 1024;
 
@@ -109,9 +110,11 @@ export function sealForBus(record: AuditRecord, service: string, key: Uint8Array
 export function openFromBus(message: Uint8Array, service: string, key: Uint8Array): AuditRecord {
   const body = checkMac(recordDomain, service, message, key);
   const parsed = JSON.parse(body) as { leaf: string; personal: string; salt: string };
-  const { id, service: writer } = JSON.parse(parsed.leaf) as { id: string; service: string };
+  const { id, service: writer, time } = JSON.parse(parsed.leaf) as Record<"id" | "service" | "time", string>;
   const salt = Buffer.from(parsed.salt, "base64");
+  const wellFormed = uuidPattern.test(id) && !Number.isNaN(Date.parse(time));
   if (
+    !wellFormed ||
     writer !== service ||
     parsed.leaf.length > leafBytesMax ||
     !opensLeaf(parsed.leaf, parsed.personal, salt)

@@ -80,11 +80,15 @@ async function unaryCall(
   const repeatable =
     method.idempotency !== undefined &&
     method.idempotency !== MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN;
+  let earlier: DomainError | undefined;
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await attemptUnary(method, transport, message, deadline, options);
     } catch (error) {
       const failure = errorFromStatus(error as ServiceError, transport);
+      // Why it was repeated says more than that the time for repeating ran out.
+      if (failure.kind === "deadline-exceeded" && earlier !== undefined) throw earlier;
+      earlier = failure;
       const pause = Math.min(firstBackoffMilliseconds * 3 ** (attempt - 1), backoffMillisecondsMax);
       const backoff = pause * (0.75 + Math.random() / 2);
       const worthwhile = repeatable && failure.kind === "unavailable" && attempt < attemptsMax;

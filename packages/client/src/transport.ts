@@ -12,6 +12,7 @@ export interface TransportOptions {
 }
 
 const messageBytesMax = 4 * 1024 * 1024;
+const answerBytesMax = 8 * 1024 * 1024;
 /** How long calls that began on a replaced channel may take to end. */
 const drainMilliseconds = 60_000;
 
@@ -43,7 +44,7 @@ export class Transport implements Disposable {
 
 function openChannel(options: TransportOptions, material: TlsMaterial): GrpcClient {
   return new GrpcClient(options.address, channelCredentials(material, options.serverIdentity), {
-    "grpc.max_receive_message_length": messageBytesMax,
+    "grpc.max_receive_message_length": answerBytesMax,
     "grpc.max_send_message_length": messageBytesMax,
     // Our server check looks at the SPIFFE URI; SNI may not be an IP address.
     "grpc.ssl_target_name_override": "localhost",

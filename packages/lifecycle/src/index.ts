@@ -14,7 +14,7 @@ export const keyOperations = ["encrypt", "decrypt", "sign", "verify", "public-ke
 export type KeyOperation = (typeof keyOperations)[number];
 
 interface StateRow {
-  /** The moves that SP 800-57 Part 1 Rev. 5 section 7.3 allows from here. */
+  /** The moves that SP 800-57 Part 1 Rev. 5 section 7 allows from here. */
   readonly movesTo: readonly KeyState[];
   readonly permits: readonly KeyOperation[];
   /** Completes "the key is …, and …". */

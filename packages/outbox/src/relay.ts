@@ -74,11 +74,18 @@ export class OutboxRelay implements AsyncDisposable {
   async #carry(transaction: Transaction): Promise<number> {
     const lock = await transaction.query("SELECT 1 FROM outbox_relay WHERE id = 1 FOR UPDATE SKIP LOCKED");
     if (lock.length === 0) return 0;
+    // Apart, so that a full audit stream does not hold back what makes caches read again.
+    const events = await this.#send(transaction, "event");
+    const records = await this.#send(transaction, "audit");
+    return Math.max(events, records);
+  }
+
+  async #send(transaction: Transaction, kind: OutboxRow["kind"]): Promise<number> {
     const rows = await transaction.query<OutboxRow>(
       `SELECT id, kind, subject, payload FROM outbox
-       WHERE published_at IS NULL OR published_at < now() - make_interval(secs => $1)
+       WHERE kind = $3 AND (published_at IS NULL OR published_at < now() - make_interval(secs => $1))
        ORDER BY sequence LIMIT $2`,
-      [confirmationSeconds, batchMax],
+      [confirmationSeconds, batchMax, kind],
     );
     if (rows.length === 0) return 0;
     // Sent in order without waiting for each: one connection keeps the order.

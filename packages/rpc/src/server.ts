@@ -26,6 +26,8 @@ export interface RpcServer {
 }
 
 const requestBytesMax = 4 * 1024 * 1024;
+/** A batch's answer is larger than its request. */
+const answerBytesMax = 8 * 1024 * 1024;
 const streamsPerConnectionMax = 256;
 const headerBytesMax = 16 * 1024;
 
@@ -33,7 +35,7 @@ const headerBytesMax = 16 * 1024;
 export async function startRpcServer<Unit>(options: RpcServerOptions<Unit>): Promise<RpcServer> {
   const server = new Server({
     "grpc.max_receive_message_length": requestBytesMax,
-    "grpc.max_send_message_length": requestBytesMax,
+    "grpc.max_send_message_length": answerBytesMax,
     "grpc.max_concurrent_streams": streamsPerConnectionMax,
     "grpc.max_metadata_size": headerBytesMax,
     "grpc.keepalive_time_ms": 60_000,

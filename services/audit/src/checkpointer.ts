@@ -73,7 +73,10 @@ export class Checkpointer implements AsyncDisposable {
       const size = await readTreeSize(tx);
       const newest = await newestCheckpoint(tx);
       if (size === 0 || newest?.size === size) return { newest };
-      return { size, root: rootFrom(size, await readNodes(tx, rootCoordinates(size))) };
+      const root = rootFrom(size, await readNodes(tx, rootCoordinates(size)));
+      if (newest === undefined) return { size, root };
+      const earlierRoot = rootFrom(newest.size, await readNodes(tx, rootCoordinates(newest.size)));
+      return { size, root, newest, earlierRoot };
     });
     if (head.root === undefined) return head.newest;
     const { root, size } = head;
@@ -83,9 +86,10 @@ export class Checkpointer implements AsyncDisposable {
       root,
     });
     const text = formatCheckpointText({ origin, size, root });
+    const verifierKey = formatVerifierKey(origin, subjectPublicKeyInfo);
+    if (head.newest !== undefined) requireContinuation(head.newest, head.earlierRoot, verifierKey, origin);
     const keyId = ecdsaKeyId(subjectPublicKeyInfo);
     const note = formatNote(text, [{ name: origin, keyId, signature }]);
-    const verifierKey = formatVerifierKey(origin, subjectPublicKeyInfo);
     // Never hand out what would not verify.
     openCheckpoint(note, [parseVerifierKey(verifierKey)], origin);
     const row = { size, note, verifierKey, signedAt: now() };
@@ -98,4 +102,23 @@ export class Checkpointer implements AsyncDisposable {
     clearTimeout(this.#timer);
     await this.#signing?.catch(() => undefined);
   }
+}
+
+/**
+ * Whoever rewrote the tree in the database gets no signature for it: what was signed last must still be
+ * there, under the key that signs now.
+ * @throws DomainError `integrity`
+ */
+function requireContinuation(
+  newest: CheckpointRow,
+  earlierRoot: Uint8Array | undefined,
+  verifierKey: string,
+  origin: string,
+): void {
+  const { checkpoint } = openCheckpoint(newest.note, [parseVerifierKey(verifierKey)], origin);
+  const same = earlierRoot !== undefined && Buffer.from(checkpoint.root).equals(earlierRoot);
+  if (checkpoint.size === newest.size && same) return;
+  throw new DomainError("integrity", `the log no longer begins with the ${newest.size} records signed last`, {
+    hint: "the database was changed outside Claviger: keep it as evidence, and compare with earlier checkpoints",
+  });
 }

@@ -89,8 +89,6 @@ export async function invite(
       createdAt: found?.createdAt ?? registry.now,
     });
   }
-  // Its certificates stay revoked one by one; the identity itself may come back.
-  if (found?.state === "revoked") await storage.recordRevocation({ identity: identity.uri, revoked: false });
   const secret = randomBytes(32).toString("base64url");
   const expiresAt = new Date(registry.now.getTime() + seconds * 1000);
   await insertToken(registry.tx, registry.sealer, {
@@ -101,6 +99,8 @@ export async function invite(
     expiresAt,
     usedAt: null,
   });
+  // Last, since it cannot be taken back: its certificates stay revoked one by one; the identity itself may come back.
+  if (found?.state === "revoked") await storage.recordRevocation({ identity: identity.uri, revoked: false });
   return { identity, secret, expiresAt };
 }
 

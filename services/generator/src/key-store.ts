@@ -1,4 +1,5 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { refuseSilence } from "@claviger/access";
 import type { Client } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
 import { LeaseCache } from "@claviger/lease";
@@ -72,7 +73,7 @@ export class KeyStore implements Disposable {
 
   async #load(name: string, version: number): Promise<UsableKey> {
     const { hsm, keyringKeys, onTrouble, storage } = this.#options;
-    const answer = await storage.getKeyMaterial({ name, version });
+    const answer = await storage.getKeyMaterial({ name, version }).catch(refuseSilence);
     const { facts, binding } = readFacts(answer.key, answer.version, name);
     if (answer.material.length === 0) {
       if (facts.condition.versionState === "destroyed") return new UsableKey(facts, { destroy() {} });

@@ -51,10 +51,10 @@ async function start(lifetime: Lifetime): Promise<void> {
     identity,
     serverIdentity: serviceIdentity(settings.trustDomain, "storage").uri,
   });
-  const storage = createServiceClient(KeyMaterialService, toStorage, { deadlineMilliseconds: 8000 });
+  const storage = createServiceClient(KeyMaterialService, toStorage, { deadlineMilliseconds: 5000 });
   const { leaseMilliseconds } = settings;
   const access = createLeasedAccess({
-    storage: createServiceClient(AccessService, toStorage, { deadlineMilliseconds: 8000 }),
+    storage: createServiceClient(AccessService, toStorage, { deadlineMilliseconds: 5000 }),
     leaseMilliseconds,
   });
   const keyringKeys = new KeyringKeys({ hsm, storage, leaseMilliseconds });

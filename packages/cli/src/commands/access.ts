@@ -68,7 +68,7 @@ function registerGrant(access: Command): void {
     usage: "grant <role>",
     description: "give an identity a role on a keyring, a key, or everything",
     examples: [
-      "access grant encrypter --to billing --on payments/cards",
+      "access grant user --to billing --on payments/cards",
       "access grant auditor --to user/alice --on '*'",
     ],
     options: [["--to <identity>", "billing, user/alice or a whole SPIFFE ID", "required"], resourceOption],
@@ -86,7 +86,7 @@ function registerRevoke(access: Command): void {
   defineCommand<{ from?: string; to?: string; on: string }>(access, {
     usage: "revoke <role>",
     description: "take a role away",
-    examples: ["access revoke encrypter --from billing --on payments/cards"],
+    examples: ["access revoke user --from billing --on payments/cards"],
     options: [
       ["--from <identity>", "billing, user/alice or a whole SPIFFE ID"],
       ["--to <identity>", "the same as --from, so that a grant can be undone by changing one word"],

@@ -34,7 +34,7 @@ interface CertificateView {
 function registerList(certs: Command): void {
   defineCommand(certs, {
     usage: "list",
-    description: "every certificate that was issued, newest first",
+    description: "every certificate that was issued, by serial",
     examples: ["certs list", "certs list --json"],
     async run(session) {
       const claviger = await session.connect();

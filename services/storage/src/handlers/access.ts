@@ -19,10 +19,10 @@ import { isRole, roles } from "../roles.ts";
 import {
   type BindingRow,
   bindingsOf,
-  countOfRole,
   deleteBinding,
   insertBinding,
   listBindings,
+  lockOfRole,
 } from "../store/bindings.ts";
 import { deleteRevocation, insertRevocation } from "../store/revocations.ts";
 import { bindingMessage } from "./messages.ts";
@@ -160,7 +160,7 @@ async function takeBack(registry: Registry, wanted: Wanted): Promise<void> {
   const last =
     wanted.role === "administrator" &&
     wanted.resource === "*" &&
-    (await countOfRole(registry.tx, "administrator", "*")) === 1;
+    (await lockOfRole(registry.tx, "administrator", "*")) === 1;
   if (last) {
     throw new DomainError("failed-precondition", "this is the last administrator of the installation", {
       hint: "grant administrator on * to somebody else first",

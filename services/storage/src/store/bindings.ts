@@ -61,12 +61,13 @@ export async function listBindings(
   return rows.map((row) => open(sealer, row));
 }
 
-export async function countOfRole(tx: Transaction, role: string, resource: string): Promise<number> {
-  const [row] = await tx.query<{ count: string }>(
-    "SELECT count(*) AS count FROM role_bindings WHERE role = $1 AND resource = $2",
+/** How many have a role, with their rows locked: of two who end the last two at once, one waits and is refused. */
+export async function lockOfRole(tx: Transaction, role: string, resource: string): Promise<number> {
+  const rows = await tx.query(
+    "SELECT id FROM role_bindings WHERE role = $1 AND resource = $2 ORDER BY id FOR UPDATE",
     [role, resource],
   );
-  return Number(row?.count ?? 0);
+  return rows.length;
 }
 
 export async function deleteBinding(tx: Transaction, id: string): Promise<void> {
