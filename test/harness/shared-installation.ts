@@ -57,6 +57,7 @@ export class SharedInstallation implements AsyncDisposable {
       detached: false,
       onEvent: ({ part, message }) => events.push(`${part ?? "supervisor"}: ${message}`),
     });
+    reaper.stdin?.write(`${supervisor.pid}\n`);
     const installation = new SharedInstallation(root, address, supervisor, reaper);
     try {
       await supervisor.ready;
@@ -94,10 +95,12 @@ export class SharedInstallation implements AsyncDisposable {
 function spawnReaper(root: string, stateDirectory: string): ChildProcess {
   const program = join(import.meta.dirname, "reaper.ts");
   // Of a session of its own: Ctrl-C must not reach it.
-  return spawn(process.execPath, [program, root, stateDirectory], {
+  const reaper = spawn(process.execPath, [program, root, stateDirectory], {
     stdio: ["pipe", "ignore", "inherit"],
     detached: true,
   });
+  reaper.stdin.on("error", () => undefined);
+  return reaper;
 }
 
 function readOrEmpty(path: string): string {
