@@ -178,6 +178,8 @@ test("when the generator cannot keep an audit record, it answers nothing, and it
   // Another process holds the spool's write lock, as a full or failing disk would hold up each commit.
   const spool = new DatabaseSync(join(house.layout.serviceDirectory("generator"), "audit-spool.db"));
   try {
+    // The generator may be marking records as shipped at this very moment.
+    spool.exec("PRAGMA busy_timeout = 5000");
     spool.exec("BEGIN IMMEDIATE");
     const refusals = await Promise.all([
       refusalOf(cryptography.encrypt({ name, plaintext })),

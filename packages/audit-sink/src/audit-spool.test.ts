@@ -36,9 +36,13 @@ function fakeBus() {
   return { bus, stored, state, confirm };
 }
 
-function record(id: string) {
+/** `b` stands for a UUID of b's. */
+const idOf = (letter: string): string =>
+  `${letter.repeat(8)}-${`${letter.repeat(4)}-`.repeat(3)}${letter.repeat(12)}`;
+
+function record(letter: string) {
   return buildAuditRecord({
-    id,
+    id: idOf(letter),
     time: new Date(),
     service: "generator",
     method: "m",
@@ -83,7 +87,7 @@ test("what was kept while the bus was away survives a restart and reaches the bu
   state.away = false;
   await using _second = await openSpool(bus, path);
   await until(() => stored.size === 3);
-  expect(openFromBus(stored.get("b")!, "generator", auditKey).id).toBe("b");
+  expect(openFromBus(stored.get(idOf("b"))!, "generator", auditKey).id).toBe(idOf("b"));
 });
 
 test("past its bound the spool refuses, and takes again once the log has confirmed", async () => {
@@ -93,7 +97,7 @@ test("past its bound the spool refuses, and takes again once the log has confirm
   await spool.keep(record("b"));
   await expect(spool.keep(record("c"))).rejects.toThrow("spool is full");
   await until(() => stored.size === 2);
-  confirm(["a", "b"]);
+  confirm([idOf("a"), idOf("b")]);
   for (let tries = 0; tries < 200; tries += 1) {
     const kept = await spool.keep(record("d")).then(
       () => true,
