@@ -1,4 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { buildAuditRecord, sealConfirmation, sealForBus } from "@claviger/audit-record";
 import { serviceIdentity } from "@claviger/identity";
 import { expect, test } from "vitest";
@@ -102,9 +104,9 @@ test("the bus's operator, who may make streams, publishes no record, no event an
   expect(await bus.subscribe("claviger.audit.>")).toContain(violation);
 });
 
-function forgedRecord(service: string, id = randomUUID()) {
+function forgedRecord(service: string, actor = "spiffe://claviger.test/user/innocent") {
   return buildAuditRecord({
-    id,
+    id: randomUUID(),
     time: new Date(),
     service,
     method: "claviger.storage.v1.AccessService/GrantRole",
@@ -113,7 +115,7 @@ function forgedRecord(service: string, id = randomUUID()) {
     outcome: "allowed",
     traceId: "",
     details: {},
-    personal: { actor: "spiffe://claviger.test/user/innocent", certificateSerial: "" },
+    personal: { actor, certificateSerial: "" },
   });
 }
 
@@ -140,10 +142,30 @@ test.each([
   expect(records).toEqual([]);
 });
 
-test("a record that is sent again, under its own authenticator, is in the log once", async () => {
-  const { records } = await audit.searchRecords({ pageSize: 1000 });
-  const ids = records.map(({ leaf }) => (JSON.parse(leaf) as { id: string }).id);
-  expect(new Set(ids).size).toBe(ids.length);
+test("a genuine record that is sent three times is in the log once", async () => {
+  const key = readFileSync(join(house.layout.serviceDirectory("rotation"), "audit.key"));
+  const record = forgedRecord("rotation", "spiffe://claviger.test/user/replayed");
+  const { resource } = JSON.parse(record.leaf) as { resource: string };
+  using bus = await as("rotation");
+  // Without a message id, so that the bus itself cannot tell that it had it before.
+  for (let time = 0; time < 3; time += 1) {
+    await bus.publish("claviger.audit.rotation", sealForBus(record, "rotation", key));
+  }
+  const found = async () => (await audit.searchRecords({ resource })).records;
+  await until(async () => (await found()).length > 0, 10_000);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  expect(await found()).toHaveLength(1);
+});
+
+test("a genuine record of one service does not enter as another's, though the thief has that one's key", async () => {
+  const key = readFileSync(join(house.layout.serviceDirectory("rotation"), "audit.key"));
+  const record = forgedRecord("storage");
+  const { resource } = JSON.parse(record.leaf) as { resource: string };
+  const before = await alarmCount();
+  using bus = await as("rotation");
+  await bus.publish("claviger.audit.rotation", sealForBus(record, "rotation", key));
+  await until(async () => (await alarmCount()) > before, 10_000);
+  expect((await audit.searchRecords({ resource })).records).toEqual([]);
 });
 
 test("an event that says that a suspended key is active again changes nothing", async () => {
@@ -208,7 +230,6 @@ test("events that are no events, or name what is none, disturb nobody", async ()
 test("a confirmation without the log's authenticator makes no service forget a record", async () => {
   // Audit's own certificate may write there; what it lacks is the key that it shares with storage.
   using bus = await as("audit");
-  const before = await house.superuser<{ id: string }>("select id from storage.outbox where kind = 'audit'");
   const id = randomUUID();
   await house.superuser(
     "insert into storage.outbox (id, kind, subject, payload, published_at) values ($1, 'audit', 'claviger.audit.storage', 'x', now())",
@@ -227,5 +248,4 @@ test("a confirmation without the log's authenticator makes no service forget a r
   const kept = await house.superuser("select 1 from storage.outbox where id = $1", [id]);
   await house.superuser("delete from storage.outbox where id = $1", [id]);
   expect(kept).toHaveLength(1);
-  expect(before.length).toBeGreaterThanOrEqual(0);
 });

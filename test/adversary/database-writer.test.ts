@@ -1,11 +1,11 @@
-import { createHash, createHmac, randomBytes, randomUUID } from "node:crypto";
+import { createHash, createHmac, randomBytes, randomUUID, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { enrollWithToken, parseEnrollmentToken } from "@claviger/client";
 import { GrantRoleResponseSchema } from "@claviger/proto/storage/v1/access_pb.ts";
 import { expect, test } from "vitest";
-import { unique, useInstallation } from "../harness/installation.ts";
+import { unique, until, useInstallation } from "../harness/installation.ts";
 import { refusalOf } from "../harness/refusal.ts";
 import { expectCalmServices, freshKey } from "./attacker.ts";
 
@@ -181,23 +181,47 @@ test("a version's state and material are sealed: one that was deactivated does n
 });
 
 /** Storage's own seal, made by a thief who has its key as well as its database (docs/formats.md). */
-function sealAsStorage(table: string, row: Record<string, string | number | Buffer | Date>): Buffer {
+function sealAsStorage(
+  table: string,
+  row: Record<string, string | number | boolean | Buffer | Date | null>,
+): Buffer {
   const prefixed = (bytes: Uint8Array): Buffer => {
     const length = Buffer.alloc(4);
     length.writeUInt32BE(bytes.length);
     return Buffer.concat([length, bytes]);
   };
-  const encoded = (value: string | number | Buffer | Date): Buffer => {
-    if (Buffer.isBuffer(value)) return Buffer.concat([Buffer.of(2), prefixed(value)]);
-    const text = value instanceof Date ? value.toISOString() : String(value);
-    return Buffer.concat([Buffer.of(1), prefixed(Buffer.from(text))]);
-  };
   const hmac = createHmac("sha256", readFileSync(join(house.layout.serviceDirectory("storage"), "seal.key")));
   hmac.update(prefixed(Buffer.from("claviger/row-seal/v1"))).update(prefixed(Buffer.from(table)));
   for (const name of Object.keys(row).sort()) {
-    hmac.update(prefixed(Buffer.from(name))).update(encoded(row[name]!));
+    const value = row[name] ?? null;
+    hmac.update(prefixed(Buffer.from(name)));
+    if (value === null) hmac.update(Buffer.of(0));
+    else if (Buffer.isBuffer(value)) hmac.update(Buffer.of(2)).update(prefixed(value));
+    else {
+      const text = value instanceof Date ? value.toISOString() : String(value);
+      hmac.update(Buffer.of(1)).update(prefixed(Buffer.from(text)));
+    }
   }
   return Buffer.concat([Buffer.of(1), hmac.digest()]);
+}
+
+/** Writes columns of a key's row with the seal that storage itself would have made. */
+async function changeKeyAsStorage(
+  id: string,
+  changes: Record<string, string | boolean | Date | null>,
+): Promise<void> {
+  const [row] = await house.superuser<Record<string, string>>("select * from storage.keys where id = $1", [
+    id,
+  ]);
+  const { seal: _, ...columns } = { ...row, ...changes };
+  const camel = (text: string): string =>
+    text.replace(/_(.)/g, (_match, letter: string) => letter.toUpperCase());
+  const facts = Object.fromEntries(
+    Object.entries(columns).map(([name, value]) => [camel(name), value ?? null]),
+  );
+  for (const [name, value] of Object.entries({ ...changes, seal: sealAsStorage("keys", facts) })) {
+    await house.superuser(`update storage.keys set ${name} = $2 where id = $1`, [id, value]);
+  }
 }
 
 test.each([
@@ -257,54 +281,17 @@ test.each([
 test("not even storage, with its seal key, makes a key of the HSM one of software, or exportable", async () => {
   const name = await freshKey(house, { protection: "hsm" });
   const { id } = await keyRow(name);
-  const [row] = await house.superuser<Record<string, never>>("select * from storage.keys where id = $1", [
-    id,
-  ]);
-  const { destroy_at: _, seal, ...kept } = row!;
-  const camel = (text: string): string =>
-    text.replace(/_(.)/g, (_match, letter: string) => letter.toUpperCase());
-  const facts = Object.fromEntries(Object.entries(kept).map(([key, value]) => [camel(key), value]));
-  for (const [column, value] of [
-    ["protection", "software"],
-    ["exportable", true],
+  for (const [column, forged, genuine] of [
+    ["protection", "software", "hsm"],
+    ["exportable", true, false],
   ] as const) {
-    // destroy_at is null: one zero byte, after its name.
-    const forged = sealWithNull({ ...facts, [column]: value }, "destroyAt");
-    await house.superuser(`update storage.keys set ${column} = $2, seal = $3 where id = $1`, [
-      id,
-      value,
-      forged,
-    ]);
-    expect((await keys.getKey({ name })).key?.[column], "storage believes its own seal").toBe(value);
-    const refusal = await refusalOf(cryptography.encrypt({ name, plaintext }));
-    expect(refusal.kind).toBe("integrity");
-    await house.superuser(`update storage.keys set ${column} = $2, seal = $3 where id = $1`, [
-      id,
-      row![column],
-      seal,
-    ]);
+    await changeKeyAsStorage(id, { [column]: forged });
+    expect((await keys.getKey({ name })).key?.[column], "storage believes its own seal").toBe(forged);
+    expect((await refusalOf(cryptography.encrypt({ name, plaintext }))).kind).toBe("integrity");
+    await changeKeyAsStorage(id, { [column]: genuine });
   }
+  expect((await cryptography.encrypt({ name, plaintext })).version).toBe(1);
 });
-
-function sealWithNull(row: Record<string, string | number | Date | boolean>, absent: string): Buffer {
-  const prefixed = (bytes: Uint8Array): Buffer => {
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(bytes.length);
-    return Buffer.concat([length, bytes]);
-  };
-  const hmac = createHmac("sha256", readFileSync(join(house.layout.serviceDirectory("storage"), "seal.key")));
-  hmac.update(prefixed(Buffer.from("claviger/row-seal/v1"))).update(prefixed(Buffer.from("keys")));
-  for (const name of [...Object.keys(row), absent].sort()) {
-    hmac.update(prefixed(Buffer.from(name)));
-    const value = row[name];
-    if (value === undefined) hmac.update(Buffer.of(0));
-    else
-      hmac
-        .update(Buffer.of(1))
-        .update(prefixed(Buffer.from(value instanceof Date ? value.toISOString() : String(value))));
-  }
-  return Buffer.concat([Buffer.of(1), hmac.digest()]);
-}
 
 interface BindingRow {
   id: string;
@@ -523,6 +510,10 @@ test("a CA certificate that was replaced in the database is not served nor issue
   try {
     const served = await fetch(`http://127.0.0.1:${house.ports.publicHttp}/v1/ca/issuing.cer`);
     expect(Buffer.from(await served.arrayBuffer()).equals(row!.certificate)).toBe(true);
+    const { token } = await identities.createEnrollmentToken({ name: unique("issued") });
+    const { certificateChain } = await enrollWithToken(token);
+    const [, issuer = ""] = certificateChain.split(/(?<=END CERTIFICATE-----\n)/);
+    expect(new X509Certificate(issuer).raw.equals(row!.certificate)).toBe(true);
   } finally {
     await house.superuser(sql, [row!.certificate]);
   }
@@ -582,14 +573,14 @@ test("a forged schedule makes rotation ask, and storage refuse: nothing is rotat
   expect((await keys.getKey({ name })).key?.currentVersion).toBe(1);
 });
 
-test("one row that was tampered with does not keep other keys from being used or ended", async () => {
-  const [broken, whole] = [await freshKey(house), await freshKey(house)];
+test("one row that was tampered with keeps no other key from being used, nor from being destroyed on its day", async () => {
+  const [broken, whole, ending] = [await freshKey(house), await freshKey(house), await freshKey(house)];
+  await keys.destroyKey({ name: ending });
   await withKeyChanged(broken, "destroy_at", new Date(0), async () => {
     await cryptography.encrypt({ name: whole, plaintext });
-    // Its day comes: everything that its end needs is in its own row.
-    await keys.destroyKey({ name: whole });
-    const { id } = await keyRow(whole);
-    await house.superuser("select 1 from storage.keys where id = $1", [id]);
+    // Its week is over: the day is moved as storage itself would have written it.
+    await changeKeyAsStorage((await keyRow(ending)).id, { destroy_at: new Date(Date.now() - 1000) });
+    await until(async () => (await keys.getKey({ name: ending })).key?.state === "destroyed", 15_000);
     expect((await refusalOf(keys.getKey({ name: broken }))).kind).toBe("integrity");
   });
 });

@@ -130,12 +130,7 @@ test.each([
   ["server", [{ dns: "localhost" }, { uri: coveted }], "invalid-argument"],
   ["service", [{ uri: coveted }], "invalid-argument"],
 ] as const)("profile %s does not certify %j", async (profile, names, kind) => {
-  let csr: Uint8Array;
-  try {
-    ({ csr } = requestFor(names));
-  } catch {
-    return; // The request cannot even be written.
-  }
+  const { csr } = requestFor(names);
   const refusal = await refusalOf(certificates.issueCertificate({ certificateSigningRequest: csr, profile }));
   expect(refusal.kind).toBe(kind);
 });
@@ -228,12 +223,7 @@ test.each<[string, SubjectAltName[]]>([
     [{ dns: "a.example" }, { uri: `spiffe://${house.trustDomain}/user/administrator?x` }],
   ],
 ])("a certificate of our own CA with %s names nobody", async (_, names) => {
-  let credentials: Awaited<ReturnType<typeof certifyWithStolenIssuer>>;
-  try {
-    credentials = await certifyWithStolenIssuer(names);
-  } catch {
-    return; // The names cannot even be written into a certificate.
-  }
+  const credentials = await certifyWithStolenIssuer(names);
   for (const service of services) {
     const answer = await callRaw({
       address: addressOf(house, service),

@@ -7,7 +7,7 @@ import { serviceIdentity } from "@claviger/identity";
 import type { DatabaseAuditedWork } from "@claviger/outbox";
 import { purge } from "./key-lifecycle.ts";
 import { fullName, type Registry } from "./registry.ts";
-import { lockKeysToPurge } from "./store/keys.ts";
+import { lockKeyToPurge } from "./store/keys.ts";
 
 export interface PurgerOptions {
   work: DatabaseAuditedWork;
@@ -60,14 +60,14 @@ export class Purger implements AsyncDisposable {
     const { open, onPurged, trustDomain, work } = this.#options;
     const due = await work.runUnrecorded(async (tx) => {
       const registry = open(tx);
-      return (await lockKeysToPurge(tx, registry.sealer, registry.now, 1)).length > 0;
+      return (await lockKeyToPurge(tx, registry.sealer, registry.now)) !== undefined;
     });
     if (!due) return false;
     let purged = { name: "", keyId: "", time: new Date(0) };
     await work.run(
       async (tx) => {
         const registry = open(tx);
-        const [key] = await lockKeysToPurge(tx, registry.sealer, registry.now, 1);
+        const key = await lockKeyToPurge(tx, registry.sealer, registry.now);
         if (key === undefined) throw new DomainError("aborted", "another replica has it");
         await purge(registry, key);
         purged = { name: fullName(key), keyId: key.id, time: registry.now };

@@ -1,5 +1,5 @@
 import type { Transaction } from "@claviger/database";
-import { DomainError } from "@claviger/domain-error";
+import { DomainError, isDomainError } from "@claviger/domain-error";
 import { isKeyState, type KeyState } from "@claviger/lifecycle";
 import type { RowSealer } from "@claviger/row-seal";
 import type { KeyName } from "../names.ts";
@@ -125,19 +125,28 @@ export async function listKeys(
   return rows.map((row) => openKey(sealer, row));
 }
 
-/** Keys whose destruction period has ended, locked; another replica's are skipped. */
-export async function lockKeysToPurge(
+/** How many due rows are looked at for one that is genuine: a row that was tampered with must not hold up others. */
+const dueRowsMax = 200;
+
+/** A key whose destruction period has ended, locked; another replica's, and rows whose seal fails, are skipped. */
+export async function lockKeyToPurge(
   tx: Transaction,
   sealer: RowSealer,
   now: Date,
-  limit: number,
-): Promise<KeyRow[]> {
+): Promise<KeyRow | undefined> {
   const rows = await tx.query<Sealed<KeyRow>>(
     `SELECT ${keyColumns} FROM keys WHERE destroy_at <= $1 AND state <> 'destroyed'
      ORDER BY destroy_at LIMIT $2 FOR UPDATE SKIP LOCKED`,
-    [now, limit],
+    [now, dueRowsMax],
   );
-  return rows.map((row) => openKey(sealer, row));
+  for (const row of rows) {
+    try {
+      return openKey(sealer, row);
+    } catch (error) {
+      if (!isDomainError(error, "integrity")) throw error;
+    }
+  }
+  return undefined;
 }
 
 export async function insertVersion(tx: Transaction, sealer: RowSealer, row: VersionRow): Promise<void> {
