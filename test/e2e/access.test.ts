@@ -37,6 +37,25 @@ test("a role on one keyring permits its own uses there, and nothing elsewhere", 
   for (const call of refused) expect((await refusalOf(call())).kind).toBe("denied");
 });
 
+test("a list shows what its reader's own roles reach, and nothing beside it", async () => {
+  const here = await newKey();
+  const there = await newKey();
+  await keyGeneration.createKey({ name: `${there.ring}/other`, algorithm: "aes-256-gcm" });
+  const claviger = await house.enrol(unique("reader"), "user", here.ring);
+  await access.grantRole({ role: "user", identity: claviger.uri, resource: there.name });
+  const { keyrings: rings } = await claviger.keys.listKeyrings({});
+  expect(rings.map(({ name }) => name)).toEqual([here.ring]);
+  const all = await claviger.keys.listKeys({});
+  expect(all.keys.map(({ name }) => name).sort()).toEqual([here.name, there.name].sort());
+  const within = await claviger.keys.listKeys({ keyring: there.ring });
+  expect(within.keys.map(({ name }) => name)).toEqual([there.name]);
+  const first = await claviger.keys.listKeys({ pageSize: 1 });
+  const second = await claviger.keys.listKeys({ pageSize: 1, pageToken: first.nextPageToken });
+  expect([...first.keys, ...second.keys]).toHaveLength(2);
+  const elsewhere = await newKey();
+  expect((await refusalOf(claviger.keys.listKeys({ keyring: elsewhere.ring }))).kind).toBe("denied");
+});
+
 test("a grant and its end hold within a second, a revoked certificate too, on the open connection", async () => {
   const { name } = await newKey();
   const claviger = await house.enrol(unique("user"));

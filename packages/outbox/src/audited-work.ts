@@ -28,6 +28,7 @@ export function createDatabaseAuditedWork(options: {
   return {
     run: (work, record) =>
       database.transaction(async (transaction) => {
+        relay.requireRoom();
         const result = await work(transaction);
         await insert(transaction, record());
         transaction.afterCommit(() => relay.wake());
@@ -35,6 +36,7 @@ export function createDatabaseAuditedWork(options: {
       }),
     keep: (record) =>
       database.transaction(async (transaction) => {
+        relay.requireRoom();
         await insert(transaction, record);
         transaction.afterCommit(() => relay.wake());
       }),

@@ -1,23 +1,21 @@
 import { openConfirmation } from "@claviger/audit-record";
 import type { Bus } from "@claviger/bus";
 import type { Database, Transaction } from "@claviger/database";
-
-interface OutboxRow {
-  id: string;
-  kind: "event" | "audit";
-  subject: string;
-  payload: Buffer;
-}
+import { DomainError } from "@claviger/domain-error";
+import { type OutboxRow, publishRows, subjectOf } from "./publish-rows.ts";
 
 export interface OutboxRelayOptions {
   database: Database;
   bus: Bus;
   service: string;
   auditKey: Uint8Array;
+  /** Rows that may wait; past it, operations are refused. */
+  rowsMax?: number;
   onTrouble?: (what: string) => void;
 }
 
 const batchMax = 200;
+const rowsMaxDefault = 1_000_000;
 const idleMilliseconds = 1000;
 /** An audit record that the log has not confirmed by then is sent again; the log takes it once. */
 const confirmationSeconds = 30;
@@ -33,6 +31,8 @@ export class OutboxRelay implements AsyncDisposable {
   #running: Promise<void> | undefined;
   #again = false;
   #closed = false;
+  #full = false;
+  #measuredAt = 0;
 
   constructor(options: OutboxRelayOptions) {
     this.#options = options;
@@ -58,10 +58,37 @@ export class OutboxRelay implements AsyncDisposable {
     });
   }
 
+  /** @throws DomainError `unavailable` where so much waits that nothing more can be recorded. */
+  requireRoom(): void {
+    if (!this.#full) return;
+    throw new DomainError("unavailable", "too many audit records wait for the log, so nothing more is done", {
+      hint: "the audit service or the bus has been away for long: see `claviger status`",
+    });
+  }
+
+  async #measure(): Promise<void> {
+    if (performance.now() - this.#measuredAt < idleMilliseconds) return;
+    this.#measuredAt = performance.now();
+    const rowsMax = this.#options.rowsMax ?? rowsMaxDefault;
+    await this.#options.database.transaction(async (transaction) => {
+      // The span costs nothing to know and is never less than the count, which is asked for only then.
+      const [{ span } = { span: null }] = await transaction.query<{ span: string | null }>(
+        "SELECT max(sequence) - min(sequence) + 1 AS span FROM outbox",
+      );
+      if (Number(span ?? 0) < rowsMax) {
+        this.#full = false;
+        return;
+      }
+      const [row] = await transaction.query<{ count: string }>("SELECT count(*) AS count FROM outbox");
+      this.#full = Number(row?.count ?? 0) >= rowsMax;
+    });
+  }
+
   async #run(): Promise<void> {
     while (this.#again && !this.#closed) {
       this.#again = false;
       try {
+        await this.#measure();
         const carried = await this.#options.database.transaction((transaction) => this.#carry(transaction));
         if (carried === batchMax) this.#again = true;
       } catch (error) {
@@ -80,23 +107,21 @@ export class OutboxRelay implements AsyncDisposable {
     return Math.max(events, records);
   }
 
-  async #send(transaction: Transaction, kind: OutboxRow["kind"]): Promise<number> {
+  async #send(transaction: Transaction, kind: "event" | "audit"): Promise<number> {
     const rows = await transaction.query<OutboxRow>(
-      `SELECT id, kind, subject, payload FROM outbox
+      `SELECT id, subject, payload FROM outbox
        WHERE kind = $3 AND (published_at IS NULL OR published_at < now() - make_interval(secs => $1))
        ORDER BY sequence LIMIT $2`,
       [confirmationSeconds, batchMax, kind],
     );
     if (rows.length === 0) return 0;
-    // Sent in order without waiting for each: one connection keeps the order.
-    const sent = await Promise.allSettled(
-      rows.map((row) => this.#options.bus.publish(row.subject, row.payload, row.id)),
+    const taken = await publishRows(this.#options.bus, rows, kind === "event" ? subjectOf : (row) => row.id);
+    await transaction.query(
+      kind === "event"
+        ? "DELETE FROM outbox WHERE id = ANY($1)"
+        : "UPDATE outbox SET published_at = now() WHERE id = ANY($1)",
+      [taken],
     );
-    const taken = rows.filter((_, at) => sent[at]?.status === "fulfilled");
-    const idsOf = (kind: OutboxRow["kind"]): string[] =>
-      taken.filter((row) => row.kind === kind).map((row) => row.id);
-    await transaction.query("DELETE FROM outbox WHERE id = ANY($1)", [idsOf("event")]);
-    await transaction.query("UPDATE outbox SET published_at = now() WHERE id = ANY($1)", [idsOf("audit")]);
     if (taken.length < rows.length) {
       this.#options.onTrouble?.(`${rows.length - taken.length} outbox rows wait for the bus`);
     }

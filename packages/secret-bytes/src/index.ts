@@ -31,6 +31,18 @@ export class SecretBytes implements Disposable {
     return secret;
   }
 
+  /** Combines another source into this one by exclusive or, so that neither alone decides. */
+  mix(other: SecretBytes): this {
+    if (other.length !== this.length) {
+      throw new DomainError("internal", `${other.length} bytes cannot be mixed into ${this.length}`);
+    }
+    const ours = this.expose();
+    other.expose().forEach((byte, at) => {
+      ours[at] = ours[at]! ^ byte;
+    });
+    return this;
+  }
+
   get length(): number {
     return this.#bytes.length;
   }

@@ -54,7 +54,7 @@ async function start(lifetime: Lifetime): Promise<void> {
   lifetime.onStop("checkpoints", () => checkpointer[Symbol.asyncDispose]());
   const registry = createServiceClient(KeyService, toStorage);
   const generation = createServiceClient(KeyGenerationService, toGenerator);
-  void ensureCheckpointKey(generation, registry, warn).then(() => checkpointer.wake());
+  void ensureCheckpointKey({ generator: generation, registry }, warn).then(() => checkpointer.wake());
   bus.consume({
     stream: "AUDIT",
     consumer: "audit",

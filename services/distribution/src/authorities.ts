@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 import type { Client } from "@claviger/client";
-import { DomainError, isDomainError } from "@claviger/domain-error";
+import { DomainError } from "@claviger/domain-error";
 import type { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import type { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import type { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
+import { ensureHeldKey } from "@claviger/service";
 import {
   buildCertificate,
   type CertificateSigner,
@@ -103,17 +104,10 @@ interface AuthorityDraft {
 
 async function draftAuthority(name: AuthorityName, generator: GeneratorClients): Promise<AuthorityDraft> {
   const keyName = keyOf[name];
-  try {
-    await generator.keys.createKey({
-      name: keyName,
-      algorithm: "ecdsa-p256",
-      protection: "hsm",
-      destroyAfterDays: 90,
-    });
-    await generator.registry.placeHold({ name: keyName, reason: `key of the ${name} CA` });
-  } catch (error) {
-    if (!isDomainError(error, "already-exists")) throw error;
-  }
+  await ensureHeldKey(
+    { generator: generator.keys, registry: generator.registry },
+    { name: keyName, algorithm: "ecdsa-p256", reason: `key of the ${name} CA` },
+  );
   const { subjectPublicKeyInfo, version } = await generator.keys.getPublicKey({ name: keyName });
   return { name, keyVersion: version, signer: signerOf(generator, keyName, version, subjectPublicKeyInfo) };
 }

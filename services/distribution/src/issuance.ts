@@ -11,7 +11,12 @@ import {
 import type { Authority } from "./authorities.ts";
 import { type CertifiedNames, type ProfileName, profiles } from "./profiles.ts";
 import { publish, type Registry } from "./registry.ts";
-import { type CertificateRow, insertCertificate, keyWasUsed } from "./store/certificates.ts";
+import {
+  type CertificateRow,
+  countLiveCertificates,
+  insertCertificate,
+  keyWasUsed,
+} from "./store/certificates.ts";
 
 export interface IssuanceRequest extends CertifiedNames {
   profile: ProfileName;
@@ -23,6 +28,7 @@ export interface IssuanceRequest extends CertifiedNames {
 }
 
 const backdateMilliseconds = 60_000;
+const liveCertificatesMax = 500;
 
 /** Signs a certificate in the HSM and registers it in the same transaction. */
 export async function issueCertificate(
@@ -37,6 +43,7 @@ export async function issueCertificate(
       hint: "make a new key for each renewal",
     });
   }
+  if (request.identity !== undefined) await requireRoom(registry, request.identity.uri);
   const serial = randomSerial(randomBytes);
   const notBefore = new Date(registry.now.getTime() - backdateMilliseconds);
   const notAfter = new Date(Math.floor(registry.now.getTime() / 1000 + request.lifetimeSeconds) * 1000);
@@ -77,6 +84,15 @@ export async function issueCertificate(
   await insertCertificate(registry.tx, registry.sealer, row);
   await publish(registry, "certificate.issued", row.serial, { profile: row.profile });
   return { row, chain: `${encodePem("CERTIFICATE", certificate)}${issuer.pem}` };
+}
+
+/** So that an identity can always be revoked with all its certificates in one go. */
+async function requireRoom(registry: Registry, identity: string): Promise<void> {
+  const live = await countLiveCertificates(registry.tx, identity, registry.now);
+  if (live < liveCertificatesMax) return;
+  throw new DomainError("exhausted", `${identity} has ${live} certificates that are still valid`, {
+    hint: "use those, wait until some expire, or have some revoked: claviger certs revoke SERIAL",
+  });
 }
 
 /** Key encipherment is for RSA key transport alone (RFC 5280 section 4.2.1.3). */

@@ -13,6 +13,7 @@ import { rowSealerFromFile } from "@claviger/row-seal";
 import { register, ServerOnlyTlsCredentials, startRpcServer } from "@claviger/rpc";
 import {
   createLogger,
+  forgetRequestsByTheHour,
   internalErrorLogger,
   type Lifetime,
   openDatabaseService,
@@ -53,6 +54,9 @@ async function start(lifetime: Lifetime): Promise<void> {
   const { bus, database, identity, probes, warn, work } = parts;
   const inTransaction = <T>(action: (registry: Registry) => Promise<T>): Promise<T> =>
     database.transaction((tx) => action(open(tx)));
+
+  const forgetting = forgetRequestsByTheHour(database, warn);
+  lifetime.onStop("forgetting", () => forgetting[Symbol.asyncDispose]());
 
   const connect = (address: string, name: string): Transport =>
     new Transport({ address, identity, serverIdentity: serviceIdentity(trustDomain, name).uri });

@@ -8,6 +8,8 @@ import { insertList, newestList, type RevocationListRow } from "./store/revocati
 const lifetimeMilliseconds = 7 * 86_400_000;
 /** Signed anew this long before it would expire. */
 const renewBeforeMilliseconds = 3 * 86_400_000;
+/** An entry stays on one list beyond its certificate's end at least (RFC 5280 section 3.3). */
+const expiredKeptMilliseconds = lifetimeMilliseconds;
 const backdateMilliseconds = 60_000;
 
 /**
@@ -53,21 +55,26 @@ async function currentList(registry: Registry, authority: Authority): Promise<Re
   const fresh =
     newest !== undefined && newest.nextUpdate.getTime() - registry.now.getTime() > renewBeforeMilliseconds;
   if (fresh && newest.revoked === revoked) return newest;
-  return signList(registry, authority, (newest?.number ?? 0) + 1);
+  return signList(registry, authority, { number: (newest?.number ?? 0) + 1, revoked });
 }
 
 async function signList(
   registry: Registry,
   authority: Authority,
-  number: number,
+  { number, revoked }: { number: number; revoked: number },
 ): Promise<RevocationListRow> {
   const { generation, name } = authority.row;
-  const entries = await listRevoked(registry.tx, registry.sealer, name, generation);
+  const expiredBefore = new Date(registry.now.getTime() - expiredKeptMilliseconds);
+  const entries = await listRevoked(registry.tx, registry.sealer, {
+    authority: name,
+    generation,
+    expiredBefore,
+  });
   const row: RevocationListRow = {
     authority: name,
     authorityGeneration: generation,
     number,
-    revoked: entries.length,
+    revoked,
     thisUpdate: new Date(registry.now.getTime() - backdateMilliseconds),
     nextUpdate: new Date(registry.now.getTime() + lifetimeMilliseconds),
     list: Buffer.alloc(0),

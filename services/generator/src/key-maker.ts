@@ -136,11 +136,6 @@ export class KeyMaker {
   /** HSM and operating system combined by exclusive or, so that neither alone decides. */
   async mixedRandom(lengthBytes: number): Promise<SecretBytes> {
     using theirs = SecretBytes.take(await this.#hsm.random(lengthBytes));
-    const mixed = SecretBytes.take(randomBytes(lengthBytes));
-    const bytes = mixed.expose();
-    theirs.expose().forEach((byte, at) => {
-      bytes[at] = bytes[at]! ^ byte;
-    });
-    return mixed;
+    return SecretBytes.take(randomBytes(lengthBytes)).mix(theirs);
   }
 }

@@ -7,14 +7,21 @@ import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { register } from "@claviger/rpc";
-import { createLogger, type Lifetime, openDatabaseService, runService, serve } from "@claviger/service";
+import {
+  createLogger,
+  type Lifetime,
+  openDatabaseService,
+  Rounds,
+  runService,
+  serve,
+} from "@claviger/service";
 import { readConfig } from "./config.ts";
 import { rotationHandlers } from "./handlers/rotation.ts";
 import { subscriptionHandlers } from "./handlers/subscription.ts";
 import { createKeyFollower } from "./key-follower.ts";
 import { rotationPolicy, subscriptionPolicy } from "./policy.ts";
 import { RolloutSignal } from "./rollout-signal.ts";
-import { Scheduler } from "./scheduler.ts";
+import { rotateOne } from "./scheduler.ts";
 
 const service = "rotation";
 const scheduleEveryMilliseconds = 1000;
@@ -48,16 +55,20 @@ async function start(lifetime: Lifetime): Promise<void> {
   const now = (): Date => new Date();
   const follower = createKeyFollower({ database, storage, onRollout: () => signal.wake() });
   bus.consume({ stream: "EVENTS", consumer: "rotation", batchMax: eventsBatchMax, handle: follower.handle });
-  const scheduler = new Scheduler({
+  const scheduling = {
     database,
     generator: createServiceClient(KeyGenerationService, connect(settings.generatorAddress, "generator")),
     follow: follower.follow,
     now,
+    onRotated: (name: string, version: number) => logger.info("rotated", { name, version }),
+    onTrouble: warn,
+  };
+  const scheduler = new Rounds({
     everyMilliseconds: scheduleEveryMilliseconds,
-    onRotated: (name, version) => logger.info("rotated", { name, version }),
+    work: () => rotateOne(scheduling),
+    waiting: "rotations wait",
     onTrouble: warn,
   });
-  scheduler.start();
   lifetime.onStop("scheduler", () => scheduler[Symbol.asyncDispose]());
 
   await serve<Transaction>({

@@ -10,7 +10,6 @@ export interface SchedulerOptions {
   /** Reads a key again after an attempt, whatever came of it. */
   follow: (name: string) => Promise<void>;
   now: () => Date;
-  everyMilliseconds: number;
   onRotated: (name: string, version: number) => void;
   onTrouble: (what: string) => void;
 }
@@ -19,70 +18,34 @@ const claimSeconds = 60;
 const retryMilliseconds = 30_000;
 
 /**
- * Rotates what is due. A rotation is claimed by row lock, asked for with a request id made of key and
- * version and with the version that it must find, and refused by storage unless it is due there:
- * whatever dies in between, it happens once.
+ * Rotates one key that is due, and resolves to whether one was. A rotation is claimed by row lock, asked
+ * for with a request id made of key and version and with the version that it must find, and refused by
+ * storage unless it is due there: whatever dies in between, it happens once.
  */
-export class Scheduler implements AsyncDisposable {
-  readonly #options: SchedulerOptions;
-  #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> = Promise.resolve();
-  #closed = false;
+export async function rotateOne(options: SchedulerOptions): Promise<boolean> {
+  const { database, now } = options;
+  const due = await database.transaction((tx) => claimDue(tx, now(), claimSeconds));
+  if (due === undefined) return false;
+  await rotate(options, due);
+  return true;
+}
 
-  constructor(options: SchedulerOptions) {
-    this.#options = options;
-  }
-
-  start(): void {
-    this.#timer = setTimeout(() => {
-      this.#running = this.#round().finally(() => {
-        if (!this.#closed) this.start();
-      });
-    }, this.#options.everyMilliseconds);
-  }
-
-  async #round(): Promise<void> {
-    try {
-      while (!this.#closed && (await this.rotateOne())) {
-        // Until nothing is due.
-      }
-    } catch (error) {
-      this.#options.onTrouble(`rotations wait: ${(error as Error).message}`);
-    }
-  }
-
-  /** Resolves to whether one was due. */
-  async rotateOne(): Promise<boolean> {
-    const { database, now } = this.#options;
-    const due = await database.transaction((tx) => claimDue(tx, now(), claimSeconds));
-    if (due === undefined) return false;
-    await this.#rotate(due);
-    return true;
-  }
-
-  async #rotate(due: ScheduleRow): Promise<void> {
-    const { database, follow, generator, now, onRotated, onTrouble } = this.#options;
-    try {
-      const { key } = await generator.createKeyVersion({
-        requestId: derivedUuid("rotate", due.keyId, due.currentVersion),
-        name: due.keyName,
-        expectedCurrentVersion: due.currentVersion,
-      });
-      onRotated(due.keyName, key?.currentVersion ?? 0);
-      await follow(due.keyName);
-    } catch (error) {
-      const { message } = error as Error;
-      onTrouble(`${due.keyName} was not rotated: ${message}`);
-      const retryAt = new Date(now().getTime() + retryMilliseconds);
-      // What storage says now may be that somebody else has rotated it: then the schedule is renewed.
-      await follow(due.keyName).catch(() => undefined);
-      await database.transaction((tx) => noteFailure(tx, due.keyName, message, retryAt));
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    await this.#running;
+async function rotate(options: SchedulerOptions, due: ScheduleRow): Promise<void> {
+  const { database, follow, generator, now, onRotated, onTrouble } = options;
+  try {
+    const { key } = await generator.createKeyVersion({
+      requestId: derivedUuid("rotate", due.keyId, due.currentVersion),
+      name: due.keyName,
+      expectedCurrentVersion: due.currentVersion,
+    });
+    onRotated(due.keyName, key?.currentVersion ?? 0);
+    await follow(due.keyName);
+  } catch (error) {
+    const { message } = error as Error;
+    onTrouble(`${due.keyName} was not rotated: ${message}`);
+    const retryAt = new Date(now().getTime() + retryMilliseconds);
+    // What storage says now may be that somebody else has rotated it: then the schedule is renewed.
+    await follow(due.keyName).catch(() => undefined);
+    await database.transaction((tx) => noteFailure(tx, due.keyName, message, retryAt));
   }
 }

@@ -93,6 +93,21 @@ export function decideForCaller(
   return { allowed: false, reason: `no role permits ${permission} on ${resource} to ${who}` };
 }
 
+/** What of the registry someone may look at: all of it, or these keyrings and single keys. */
+export type Reach = "everything" | { keyrings: string[]; keys: string[] };
+
+/** Where an identity's bindings give it `permission`. */
+export function reachOf(permission: string, bindings: readonly Binding[]): Reach {
+  const resources = bindings
+    .filter((binding) => permits(binding, permission, binding.resource))
+    .map(({ resource }) => resource);
+  if (resources.includes("*")) return "everything";
+  return {
+    keyrings: resources.filter((resource) => !resource.includes("/")),
+    keys: resources.filter((resource) => resource.includes("/")),
+  };
+}
+
 function permits(binding: Binding, permission: string, resource: string): boolean {
   if (!isRole(binding.role)) return false;
   const role: BuiltInRole = roles[binding.role];

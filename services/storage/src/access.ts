@@ -1,7 +1,13 @@
-import { type AccessQuestion, isPermission, permissions } from "@claviger/access";
+import { type AccessQuestion, isPermission, type Permission, permissions } from "@claviger/access";
 import { DomainError } from "@claviger/domain-error";
 import { type Identity, parseIdentity } from "@claviger/identity";
-import { type AccessDecision, decideForCaller, decideForService } from "./access-rules.ts";
+import {
+  type AccessDecision,
+  decideForCaller,
+  decideForService,
+  type Reach,
+  reachOf,
+} from "./access-rules.ts";
 import { parseKeyName } from "./names.ts";
 import type { Registry } from "./registry.ts";
 import { bindingsOf } from "./store/bindings.ts";
@@ -58,4 +64,31 @@ export async function requirePermission(
 ): Promise<void> {
   const decision = await decidePermission(registry, identity, permission, resource);
   if (!decision.allowed) throw new DomainError("denied", decision.reason);
+}
+
+/**
+ * What a caller sees in a list; `within` one keyring, or everywhere where that is empty.
+ * @throws DomainError `denied` where its roles reach nothing there
+ */
+export async function requireReach(
+  registry: Registry,
+  identity: Identity,
+  permission: Permission,
+  within: string,
+): Promise<Reach> {
+  const resource = within === "" ? "*" : within;
+  const decision = await decidePermission(registry, identity, permission, resource);
+  if (decision.allowed) return "everything";
+  const bindings =
+    identity.kind === "claviger" ? [] : await bindingsOf(registry.tx, registry.sealer, identity.uri);
+  const reach = reachOf(permission, bindings);
+  if (reach === "everything") return reach;
+  const keys = reach.keys.filter((name) => within === "" || name.startsWith(`${within}/`));
+  const keyrings = reach.keyrings.filter((name) => within === "" || name === within);
+  if (keys.length + keyrings.length === 0) {
+    throw new DomainError("denied", decision.reason, {
+      hint: "an administrator can grant a role: claviger access grant ROLE --to IDENTITY --on KEYRING[/KEY]",
+    });
+  }
+  return { keyrings, keys };
 }

@@ -4,7 +4,15 @@ import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.t
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { rowSealerFromFile } from "@claviger/row-seal";
 import { register } from "@claviger/rpc";
-import { createLogger, type Lifetime, openDatabaseService, runService, serve } from "@claviger/service";
+import {
+  createLogger,
+  forgetRequestsByTheHour,
+  type Lifetime,
+  openDatabaseService,
+  Rounds,
+  runService,
+  serve,
+} from "@claviger/service";
 import { decideAccess } from "./access.ts";
 import { readConfig } from "./config.ts";
 import { bindFirstAdministrator } from "./first-administrator.ts";
@@ -12,7 +20,7 @@ import { accessHandlers } from "./handlers/access.ts";
 import { keyHandlers } from "./handlers/key.ts";
 import { keyMaterialHandlers } from "./handlers/key-material.ts";
 import { accessPolicy, keyMaterialPolicy, keyPolicy } from "./policy.ts";
-import { Purger } from "./purger.ts";
+import { purgeOne } from "./purger.ts";
 import type { Registry } from "./registry.ts";
 
 const service = "storage";
@@ -34,16 +42,16 @@ async function start(lifetime: Lifetime): Promise<void> {
   });
 
   await database.transaction((tx) => bindFirstAdministrator(open(tx), trustDomain));
-  const purger = new Purger({
-    work,
-    open,
-    trustDomain,
+  const onPurged = (name: string): void => logger.info("a key was destroyed", { name });
+  const purging = new Rounds({
     everyMilliseconds: purgeEveryMilliseconds,
-    onPurged: (name) => logger.info("a key was destroyed", { name }),
+    work: () => purgeOne({ work, open, trustDomain, onPurged }),
+    waiting: "purging waits",
     onTrouble: warn,
   });
-  purger.start();
-  lifetime.onStop("purger", () => purger[Symbol.asyncDispose]());
+  lifetime.onStop("purging", () => purging[Symbol.asyncDispose]());
+  const forgetting = forgetRequestsByTheHour(database, warn);
+  lifetime.onStop("forgetting", () => forgetting[Symbol.asyncDispose]());
 
   await serve<Transaction>({
     service,

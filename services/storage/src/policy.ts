@@ -1,8 +1,19 @@
 import type { Permission } from "@claviger/access";
+import { parseIdentity } from "@claviger/identity";
 import type { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import type { Policy } from "@claviger/rpc";
+
+/** Exactly `spiffe://<domain>/claviger/audit`, not an identity whose name ends like it. */
+function isAuditService(uri: string): boolean {
+  try {
+    const identity = parseIdentity(uri);
+    return identity.kind === "claviger" && identity.name === "audit";
+  } catch {
+    return false;
+  }
+}
 
 /** A client's RPC about one key. */
 function onKey(permission: Permission) {
@@ -14,9 +25,10 @@ function everywhere(permission: Permission) {
 }
 
 export const keyPolicy: Policy<typeof KeyService> = {
-  listKeyrings: everywhere("keyrings.get"),
+  // Open to everyone, and filtered by the handler: a caller sees what its own roles reach.
+  listKeyrings: { callers: "anyone" },
   getKeyring: onKey("keyrings.get"),
-  listKeys: { callers: "anyone", permission: "keys.get", resource: (request) => request.keyring || "*" },
+  listKeys: { callers: "anyone", resource: (request) => request.keyring || "*" },
   getKey: onKey("keys.get"),
   listKeyVersions: onKey("keys.get"),
   changeKeyState: onKey("keys.change-state"),
@@ -49,7 +61,7 @@ export const accessPolicy: Policy<typeof AccessService> = {
     subject: (request) => request.identity,
     // The checkpoint's own path: to record it would make the log grow because it had grown.
     auditExempt: (request) =>
-      request.permission === "" && request.identity.endsWith("/claviger/audit")
+      request.permission === "" && isAuditService(request.identity)
         ? "a checkpoint is its own record"
         : undefined,
   },

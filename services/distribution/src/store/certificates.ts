@@ -119,6 +119,14 @@ export async function lockLiveCertificates(
   return rows.map((row) => open(sealer, row));
 }
 
+export async function countLiveCertificates(tx: Transaction, identity: string, now: Date): Promise<number> {
+  const [row] = await tx.query<{ count: string }>(
+    "SELECT count(*) AS count FROM certificates WHERE identity = $1 AND not_after > $2 AND revoked_at IS NULL",
+    [identity, now],
+  );
+  return Number(row?.count ?? 0);
+}
+
 export async function keyWasUsed(tx: Transaction, publicKeySha256: Buffer): Promise<boolean> {
   const rows = await tx.query("SELECT 1 FROM certificates WHERE public_key_sha256 = $1 LIMIT 1", [
     publicKeySha256,
@@ -141,20 +149,22 @@ export async function markRevoked(
   return revoked;
 }
 
+/** What a list names: revoked, and not expired since `expiredBefore`. */
 export async function listRevoked(
   tx: Transaction,
   sealer: RowSealer,
-  authority: string,
-  generation: number,
+  of: { authority: string; generation: number; expiredBefore: Date },
 ): Promise<CertificateRow[]> {
   const rows = await tx.query<Sealed>(
     `SELECT ${columns} FROM certificates
-     WHERE authority = $1 AND authority_generation = $2 AND revoked_at IS NOT NULL ORDER BY serial`,
-    [authority, generation],
+     WHERE authority = $1 AND authority_generation = $2 AND revoked_at IS NOT NULL AND not_after >= $3
+     ORDER BY serial`,
+    [of.authority, of.generation, of.expiredBefore],
   );
   return rows.map((row) => open(sealer, row));
 }
 
+/** Every one that ever was: it only grows, so that a list knows by it whether something was revoked since. */
 export async function countRevoked(tx: Transaction, authority: string, generation: number): Promise<number> {
   const [row] = await tx.query<{ count: string }>(
     `SELECT count(*) AS count FROM certificates

@@ -84,13 +84,8 @@ function initialiseToken(
 
 /** HSM and operating system combined, so that neither alone decides. */
 function mixedRandom(module: pkcs11.PKCS11, session: Session, lengthBytes: number): SecretBytes {
-  const ours = SecretBytes.take(randomBytes(lengthBytes));
   using theirs = SecretBytes.take(module.C_GenerateRandom(session, Buffer.alloc(lengthBytes)));
-  const bytes = ours.expose();
-  theirs.expose().forEach((byte, at) => {
-    bytes[at] = bytes[at]! ^ byte;
-  });
-  return ours;
+  return SecretBytes.take(randomBytes(lengthBytes)).mix(theirs);
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

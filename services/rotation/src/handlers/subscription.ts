@@ -14,6 +14,7 @@ import {
   type RolloutRow,
 } from "../store/rollouts.ts";
 import {
+  countSubscriptions,
   deleteSubscription,
   isSubscribed,
   listSubscriptions,
@@ -31,6 +32,7 @@ export interface SubscriptionOptions {
 /** A watcher looks again this often, should a wake-up get lost. */
 const lookAgainMilliseconds = 2000;
 const watchersMax = 5000;
+const subscriptionsMax = 10_000;
 
 export function subscriptionHandlers(
   options: SubscriptionOptions,
@@ -40,6 +42,11 @@ export function subscriptionHandlers(
   return {
     async subscribe({ name }, context) {
       const row = { identity: context.caller.uri, keyName: checkKeyName(name), createdAt: now() };
+      if ((await countSubscriptions(context.unit, row.identity)) >= subscriptionsMax) {
+        throw new DomainError("exhausted", `an identity subscribes to at most ${subscriptionsMax} keys`, {
+          hint: "end one first: claviger rotation unsubscribe KEYRING/KEY",
+        });
+      }
       return { subscription: subscriptionMessage(await saveSubscription(context.unit, row)) };
     },
     async unsubscribe({ name }, context) {

@@ -51,3 +51,11 @@ export async function isSubscribed(tx: Transaction, identity: string, keyName: s
   ]);
   return rows.length === 1;
 }
+
+export async function countSubscriptions(tx: Transaction, identity: string): Promise<number> {
+  const [row] = await tx.query<{ count: string }>(
+    "SELECT count(*) AS count FROM subscriptions WHERE identity = $1",
+    [identity],
+  );
+  return Number(row?.count ?? 0);
+}

@@ -26,6 +26,7 @@ import {
   readNumberToken,
   readPageToken,
 } from "@claviger/rpc";
+import { requireReach } from "../access.ts";
 import { checkRotationPeriod } from "../key-creation.ts";
 import { changeState, requireAlive, restore, scheduleDestruction } from "../key-lifecycle.ts";
 import { checkKeyringName } from "../names.ts";
@@ -50,10 +51,13 @@ function readers(
   open: OpenRegistry,
 ): Pick<KeyHandlers, "listKeyrings" | "getKeyring" | "listKeys" | "getKey" | "listKeyVersions"> {
   return {
-    async listKeyrings(request, { unit }) {
-      const { sealer } = open(unit);
+    async listKeyrings(request, { caller, unit }) {
+      const registry = open(unit);
+      const { sealer } = registry;
+      const reach = await requireReach(registry, caller, "keyrings.get", "");
       const limit = pageSize(request.pageSize);
-      const rows = await listKeyrings(unit, sealer, readPageToken(request.pageToken), limit);
+      const after = readPageToken(request.pageToken);
+      const rows = await listKeyrings(unit, sealer, { reach, after, limit });
       const keyrings = [];
       for (const row of rows)
         keyrings.push(keyringMessage(row, await listGenerations(unit, sealer, row.name)));
@@ -65,12 +69,15 @@ function readers(
       if (row === undefined) throw new DomainError("not-found", `there is no keyring ${request.name}`);
       return { keyring: keyringMessage(row, await listGenerations(unit, sealer, row.name)) };
     },
-    async listKeys(request, { unit }) {
-      const { sealer } = open(unit);
+    async listKeys(request, { caller, unit }) {
+      const registry = open(unit);
+      const within = request.keyring === "" ? "" : checkKeyringName(request.keyring);
+      const reach = await requireReach(registry, caller, "keys.get", within);
       const limit = pageSize(request.pageSize);
       const [keyring = "", key = ""] = readPageToken(request.pageToken).split("/");
-      const rows = await listKeys(unit, sealer, {
-        keyring: request.keyring === "" ? "" : checkKeyringName(request.keyring),
+      const rows = await listKeys(unit, registry.sealer, {
+        reach,
+        keyring: within,
         after: { keyring, key },
         limit,
       });

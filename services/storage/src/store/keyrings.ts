@@ -1,5 +1,6 @@
 import type { Transaction } from "@claviger/database";
 import type { RowSealer } from "@claviger/row-seal";
+import type { Reach } from "../access-rules.ts";
 
 export interface KeyringRow {
   name: string;
@@ -63,12 +64,13 @@ export async function findKeyring(
 export async function listKeyrings(
   tx: Transaction,
   sealer: RowSealer,
-  after: string,
-  limit: number,
+  filter: { reach: Reach; after: string; limit: number },
 ): Promise<KeyringRow[]> {
+  const { after, limit, reach } = filter;
   const rows = await tx.query<Sealed<KeyringRow>>(
-    `SELECT ${keyringColumns} FROM keyrings WHERE name > $1 ORDER BY name LIMIT $2`,
-    [after, limit],
+    `SELECT ${keyringColumns} FROM keyrings WHERE name > $1 AND ($3::text[] IS NULL OR name = ANY($3))
+     ORDER BY name LIMIT $2`,
+    [after, limit, reach === "everything" ? null : reach.keyrings],
   );
   return rows.map((row) => openKeyring(sealer, row));
 }

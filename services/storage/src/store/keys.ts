@@ -2,6 +2,7 @@ import type { Transaction } from "@claviger/database";
 import { DomainError, isDomainError } from "@claviger/domain-error";
 import { isKeyState, type KeyState } from "@claviger/lifecycle";
 import type { RowSealer } from "@claviger/row-seal";
+import type { Reach } from "../access-rules.ts";
 import type { KeyName } from "../names.ts";
 
 export interface KeyRow {
@@ -115,12 +116,16 @@ export async function findKey(
 export async function listKeys(
   tx: Transaction,
   sealer: RowSealer,
-  filter: { keyring: string; after: KeyName; limit: number },
+  filter: { reach: Reach; keyring: string; after: KeyName; limit: number },
 ): Promise<KeyRow[]> {
+  const { after, keyring, limit, reach } = filter;
+  const only = reach === "everything" ? [null, null] : [reach.keyrings, reach.keys];
   const rows = await tx.query<Sealed<KeyRow>>(
-    `SELECT ${keyColumns} FROM keys WHERE ($1 = '' OR keyring = $1) AND (keyring, name) > ($2, $3)
+    `SELECT ${keyColumns} FROM keys
+     WHERE ($1 = '' OR keyring = $1) AND (keyring, name) > ($2, $3)
+       AND ($5::text[] IS NULL OR keyring = ANY($5) OR keyring || '/' || name = ANY($6))
      ORDER BY keyring, name LIMIT $4`,
-    [filter.keyring, filter.after.keyring, filter.after.key, filter.limit],
+    [keyring, after.keyring, after.key, limit, ...only],
   );
   return rows.map((row) => openKey(sealer, row));
 }
