@@ -50,16 +50,19 @@ export class KeyStore implements Disposable {
    * @throws DomainError `failed-precondition` saying why it is refused
    */
   async require(name: string, version: number, operation: KeyOperation): Promise<UsableKey> {
+    const calledAt = performance.now();
     const cacheKey = `${name}\n${version}`;
-    const load = (): Promise<UsableKey> => this.#load(name, version);
-    const known = this.#cache.peek(cacheKey);
-    if (known !== undefined && refuses(known, operation) && known.ageMilliseconds > rereadMilliseconds) {
-      // A refusal out of memory may be of the past: a restore just now would seem to have failed.
-      this.#cache.drop(cacheKey);
+    for (;;) {
+      const key = await this.#cache.get(cacheKey, () => this.#load(name, version));
+      if (!refuses(key, operation) || key.askedAt >= calledAt) {
+        checkOperation(key.facts, operation);
+        return key;
+      }
+      // A refusal that storage gave before this call may be of the past: a restore would seem to have failed.
+      const early = key.askedAt + rereadMilliseconds - performance.now();
+      if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
+      if (this.#cache.peek(cacheKey) === key) this.#cache.drop(cacheKey);
     }
-    const key = await this.#cache.get(cacheKey, load);
-    checkOperation(key.facts, operation);
-    return key;
   }
 
   /** An event said that something about this key changed. */
@@ -73,10 +76,12 @@ export class KeyStore implements Disposable {
 
   async #load(name: string, version: number): Promise<UsableKey> {
     const { hsm, keyringKeys, onTrouble, storage } = this.#options;
+    const askedAt = performance.now();
     const answer = await storage.getKeyMaterial({ name, version }).catch(refuseSilence);
     const { facts, binding } = readFacts(answer.key, answer.version, name);
     if (answer.material.length === 0) {
-      if (facts.condition.versionState === "destroyed") return new UsableKey(facts, { destroy() {} });
+      if (facts.condition.versionState === "destroyed")
+        return new UsableKey(facts, { destroy() {} }, askedAt);
       throw new DomainError("integrity", `${name}@${facts.version} has no material, and was not destroyed`);
     }
     const envelope = await openEnvelope(answer.material, binding, (data) => hsm.bindingMac(data));
@@ -87,10 +92,11 @@ export class KeyStore implements Disposable {
       return new UsableKey(
         facts,
         hsmMechanism(hsm, await hsm.unwrapKey(keyringKey, kind, envelope.wrapped), onTrouble),
+        askedAt,
       );
     }
     using secret = await hsm.unwrapSecret(keyringKey, envelope.wrapped);
-    return new UsableKey(facts, softwareMechanism(facts.algorithm, secret));
+    return new UsableKey(facts, softwareMechanism(facts.algorithm, secret), askedAt);
   }
 
   [Symbol.dispose](): void {

@@ -46,23 +46,21 @@ export interface KeyFacts {
  */
 export class UsableKey {
   readonly facts: KeyFacts;
-  readonly #loadedAt = performance.now();
+  /** When storage was asked for it, on the monotonic clock. */
+  readonly askedAt: number;
   readonly #mechanism: KeyMechanism;
   readonly #publicKey: KeyObject | undefined;
   #users = 0;
   #released = false;
 
-  constructor(facts: KeyFacts, mechanism: KeyMechanism) {
+  constructor(facts: KeyFacts, mechanism: KeyMechanism, askedAt: number) {
     this.facts = facts;
+    this.askedAt = askedAt;
     this.#mechanism = mechanism;
     this.#publicKey =
       facts.subjectPublicKeyInfo.length === 0
         ? undefined
         : createPublicKey({ key: facts.subjectPublicKeyInfo, format: "der", type: "spki" });
-  }
-
-  get ageMilliseconds(): number {
-    return performance.now() - this.#loadedAt;
   }
 
   async use<T>(work: (mechanism: KeyMechanism) => Promise<T> | T): Promise<T> {
