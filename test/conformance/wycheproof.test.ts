@@ -67,7 +67,7 @@ test.skipIf(ecdsa === undefined)(
     const counts = { valid: 0, invalid: 0, acceptable: 0 };
     const wrong: string[] = [];
     for (const group of ecdsa!.testGroups) {
-      const key = new UsableKey(factsFor(fromHex(group.publicKeyDer)), { destroy: () => undefined });
+      const key = new UsableKey(factsFor(fromHex(group.publicKeyDer)), { destroy: () => undefined }, 0);
       for (const { comment, msg, result, sig, tcId } of group.tests) {
         counts[result] += 1;
         const valid = key.verify(fromHex(msg), fromHex(sig));
