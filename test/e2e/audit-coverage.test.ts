@@ -1,5 +1,6 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, generateKeyPairSync, randomBytes } from "node:crypto";
 import type { CallOptions, Claviger } from "@claviger/client";
+import { createRecipient } from "@claviger/sealed-secret";
 import { beforeAll, describe, expect, test } from "vitest";
 import { requestFor } from "../adversary/hostile-csr.ts";
 import { type EnrolledClient, unique, until, useInstallation } from "../harness/installation.ts";
@@ -36,6 +37,13 @@ const keyring = unique("covered");
 const name = `${keyring}/data`;
 const signer = `${keyring}/signer`;
 const spare = `${keyring}/spare`;
+const [macs, wraps, leaves, agrees, opens] = ["macs", "wraps", "leaves", "agrees", "opens"].map(
+  (key) => `${keyring}/${key}`,
+) as [string, string, string, string, string];
+let recipient: { recipientPublicKey: Uint8Array };
+let wrappedKey: Uint8Array = Buffer.alloc(0);
+let peerPublicKey: Uint8Array = Buffer.alloc(0);
+let encapsulation: Uint8Array = Buffer.alloc(0);
 const secret = `never written down ${randomBytes(12).toString("hex")}`;
 const plaintext = Buffer.from(secret);
 let ciphertext: Uint8Array = Buffer.alloc(0);
@@ -95,6 +103,56 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       call: (as, o) =>
         as.cryptography.verifyBatch({ name: signer, items: [{ message: plaintext, signature }] }, o),
       resource: () => signer,
+    },
+    reencrypt: { call: (as, o) => as.cryptography.reencrypt({ name, ciphertext }, o), ...onKey },
+    mac: {
+      call: (as, o) => as.cryptography.mac({ name: macs, message: plaintext }, o),
+      resource: () => macs,
+    },
+    verifyMac: {
+      call: (as, o) => as.cryptography.verifyMac({ name: macs, message: plaintext, tag: signature }, o),
+      resource: () => macs,
+    },
+    generateDataKey: {
+      call: (as, o) => as.cryptography.generateDataKey({ name, ...recipient }, o),
+      ...onKey,
+    },
+    wrapKey: {
+      call: (as, o) => as.cryptography.wrapKey({ name: wraps, targetName: leaves }, o),
+      resource: () => wraps,
+    },
+    unwrapKey: {
+      call: (as, o) => as.cryptography.unwrapKey({ name: wraps, wrappedKey, ...recipient }, o),
+      resource: () => wraps,
+    },
+    agreeSecret: {
+      call: (as, o) => as.cryptography.agreeSecret({ name: agrees, peerPublicKey, ...recipient }, o),
+      resource: () => agrees,
+    },
+    encapsulate: {
+      call: (as, o) => as.cryptography.encapsulate({ name: opens, ...recipient }, o),
+      resource: () => opens,
+    },
+    decapsulate: {
+      call: (as, o) => as.cryptography.decapsulate({ name: opens, encapsulation, ...recipient }, o),
+      resource: () => opens,
+    },
+    useBatch: {
+      call: (as, o) =>
+        as.cryptography.useBatch(
+          { operations: [{ id: 1n, operation: { case: "encrypt", value: { name, plaintext } } }] },
+          o,
+        ),
+      outsider: "allowed",
+    },
+    use: {
+      call: async (as, o) => {
+        const operation = { id: 1n, operation: { case: "encrypt", value: { name, plaintext } } } as const;
+        for await (const _ of as.cryptography.use([operation], o)) {
+          // Until the stream ends.
+        }
+      },
+      outsider: "allowed",
     },
   },
   keys: {
@@ -264,7 +322,23 @@ async function prepare(): Promise<void> {
   ({ ciphertext } = await cryptography.encrypt({ name: `${other}/k`, plaintext }));
   steps.cryptography.decrypt.outcome = "failed";
   ({ signature } = await cryptography.sign({ name: signer, message: plaintext }));
+  steps.cryptography.reencrypt.outcome = "failed";
+  await prepareForSecrets();
   ({ token } = await identities.createEnrollmentToken({ name: unique("unused") }));
+}
+
+async function prepareForSecrets(): Promise<void> {
+  const { cryptography, keyGeneration } = claviger;
+  await keyGeneration.createKey({ name: macs, algorithm: "hmac-sha256" });
+  await keyGeneration.createKey({ name: wraps, algorithm: "aes-256-kwp" });
+  await keyGeneration.createKey({ name: leaves, algorithm: "aes-256-gcm", exportable: true });
+  await keyGeneration.createKey({ name: agrees, algorithm: "ecdh-p256" });
+  await keyGeneration.createKey({ name: opens, algorithm: "ml-kem-768" });
+  recipient = { recipientPublicKey: (await createRecipient()).publicKey };
+  ({ encryptedKey: wrappedKey } = await cryptography.generateDataKey({ name: wraps }));
+  const peer = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey;
+  peerPublicKey = peer.export({ type: "spki", format: "der" });
+  ({ encapsulation } = await cryptography.encapsulate({ name: opens, ...recipient }));
 }
 
 async function recordsOf(traceId: string, method: string): Promise<Row[]> {

@@ -5,6 +5,7 @@ import { parseEnrollmentToken } from "@claviger/client";
 import { DomainError, isErrorKind } from "@claviger/domain-error";
 import { appendLeaves, ecdsaKeyId, emptyRoot, formatVerifierKey, leafHash, nodeMap } from "@claviger/merkle";
 import { GrantRoleRequestSchema } from "@claviger/proto/storage/v1/access_pb.ts";
+import { sealInfo } from "@claviger/sealed-secret";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { ecdsaRawToDer } from "@claviger/x509";
 import { hashRequest } from "../../packages/idempotency/src/index.ts";
@@ -12,7 +13,8 @@ import { createRowSealer, encodeRow } from "../../packages/row-seal/src/index.ts
 import { toServiceError } from "../../packages/rpc/src/errors.ts";
 import { pageToken, readPageToken } from "../../packages/rpc/src/pages.ts";
 import { formatToken, hashSecret, secretOf } from "../../services/distribution/src/enrollment.ts";
-import { checkAlgorithm, checkProtection } from "../../services/generator/src/algorithms.ts";
+import { checkAlgorithm, checkProtection } from "../../services/generator/src/algorithm-choice.ts";
+import { algorithmRow } from "../../services/generator/src/algorithms.ts";
 import { recoveryKeyId } from "../../services/generator/src/ceremony/shares.ts";
 import { encodeHeader, parseCiphertext, uuidBytes } from "../../services/generator/src/ciphertext.ts";
 import { padSecret, unpadSecret } from "../../services/generator/src/hsm/wrapped-secret.ts";
@@ -22,7 +24,7 @@ import {
   openEnvelope,
   sealEnvelope,
 } from "../../services/generator/src/material-envelope.ts";
-import { softwareMechanism } from "../../services/generator/src/usable-key.ts";
+import { softwareMechanism } from "../../services/generator/src/mechanisms/software.ts";
 import { derivedUuid } from "../../services/rotation/src/key-follower.ts";
 import { bytes, type Fields, hex, value } from "./vectors.ts";
 
@@ -58,12 +60,13 @@ function bindingOf(fields: Fields): MaterialBinding {
 
 async function ciphertext(fields: Fields) {
   using secret = secretFrom(bytes(fields, "key"));
-  const mechanism = softwareMechanism("aes-256-gcm", secret);
+  const mechanism = softwareMechanism(algorithmRow("aes-256-gcm"), secret);
+  const nonce = bytes(fields, "nonce");
   const keyId = value(fields, "key-id");
-  const header = encodeHeader(uuidBytes(keyId), Number(value(fields, "version")), bytes(fields, "nonce"));
+  const header = encodeHeader(uuidBytes(keyId), Number(value(fields, "version")), "aes-256-gcm", nonce);
   const bound = Buffer.concat([header, bytes(fields, "associated-data")]);
-  const sealed = await mechanism.seal!(bytes(fields, "nonce"), bound, bytes(fields, "plaintext"));
-  const parsed = parseCiphertext(bytes(fields, "ciphertext"));
+  const sealed = await mechanism.seal!(nonce, bound, bytes(fields, "plaintext"));
+  const parsed = parseCiphertext(bytes(fields, "ciphertext"))!;
   const boundAgain = Buffer.concat([parsed.header, bytes(fields, "associated-data")]);
   return {
     ciphertext: hex(Buffer.concat([header, sealed])),
@@ -71,6 +74,17 @@ async function ciphertext(fields: Fields) {
     version: String(parsed.version),
     plaintext: hex(await mechanism.open!(parsed.nonce, boundAgain, parsed.sealed)),
   };
+}
+
+function oaepHeader(fields: Fields) {
+  const keyId = uuidBytes(value(fields, "key-id"));
+  const none = Buffer.alloc(0);
+  return { header: hex(encodeHeader(keyId, Number(value(fields, "version")), "rsa-oaep-sha256", none)) };
+}
+
+function sealedSecretInfo(fields: Fields) {
+  const [method, name] = [value(fields, "method"), value(fields, "name")];
+  return { info: hex(Buffer.from(sealInfo({ method, name, version: Number(value(fields, "version")) }))) };
 }
 
 function wrappedSecret(fields: Fields) {
@@ -229,6 +243,8 @@ export const recompute: Readonly<
   Record<string, (fields: Fields) => Record<string, string> | Promise<Record<string, string>>>
 > = {
   ciphertext,
+  "ciphertext-header-oaep": oaepHeader,
+  "sealed-secret-info": sealedSecretInfo,
   "wrapped-secret": wrappedSecret,
   "material-envelope": materialEnvelope,
   "material-envelope-public": materialEnvelope,

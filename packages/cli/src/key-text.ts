@@ -8,6 +8,7 @@ export interface KeyView {
   purpose: string;
   algorithm: string;
   protection: string;
+  exportable: boolean;
   state: string;
   currentVersion: number;
   owner: string;
@@ -41,6 +42,7 @@ export function keyText(key: KeyView): string {
     ["purpose", key.purpose],
     ["algorithm", key.algorithm],
     ["protection", key.protection],
+    ...(key.exportable ? [["exportable", "yes"] as const] : []),
     ["state", stateText(key)],
     ["current version", key.currentVersion],
     ["owner", shortIdentity(key.owner)],

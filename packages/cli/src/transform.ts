@@ -22,11 +22,16 @@ export const ciphertextLimits: InputLimits = {
 export const messageLimits: InputLimits = {
   bytesMax: mebibyte,
   what: "what is signed",
-  hint: "for more, sign its SHA-256 instead",
+  hint: "for more, sign its digest instead: sign --digest",
 };
 export const signatureLimits: InputLimits = { bytesMax: 64 * 1024, what: "a signature" };
 
 export const associatedDataOption = ["--aad <text>", "bound to the ciphertext, but not in it"] as const;
+
+export const digestOption = [
+  "--digest",
+  "the file is a digest already, raw, by the algorithm's own hash (ECDSA and RSA)",
+] as const;
 
 export interface Delivery {
   /** Its name in the JSON document, where it goes to stdout. */

@@ -10,8 +10,9 @@ import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v
 import { type GetStatusResponse, StatusService } from "@claviger/proto/status/v1/status_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
+import type { CallOptions } from "./call.ts";
 import { type Addresses, findConfigFile, readConfigFile, type ServiceName } from "./config-file.ts";
-import { type CallOptions, type Client, createServiceClient } from "./service-client.ts";
+import { type Client, createServiceClient } from "./service-client.ts";
 import { Transport } from "./transport.ts";
 
 export interface ConfiguredOptions {

@@ -1,3 +1,4 @@
+export type { CallOptions } from "./call.ts";
 export {
   type Claviger,
   type ClavigerOptions,
@@ -25,6 +26,7 @@ export {
 } from "./enroll.ts";
 export { type EnrollmentToken, parseEnrollmentToken } from "./enrollment-token.ts";
 export { type RenewedIdentity, renewalDue, renewIdentity } from "./renew.ts";
-export { type CallOptions, type Client, createServiceClient } from "./service-client.ts";
+export { type AgreementRequest, type OpenedSecret, secrets } from "./secrets.ts";
+export { type Client, createServiceClient } from "./service-client.ts";
 export { Transport, type TransportOptions } from "./transport.ts";
 export { type IdentityFiles, requireNoIdentity, writeIdentity } from "./write-identity.ts";

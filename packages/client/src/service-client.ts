@@ -11,16 +11,11 @@ import {
 } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { DomainError } from "@claviger/domain-error";
-import { Metadata, type ServiceError } from "@grpc/grpc-js";
+import type { ServiceError } from "@grpc/grpc-js";
+import { asBuffer, type CallOptions, metadataFor, pathOf } from "./call.ts";
+import { duplexCall } from "./duplex-call.ts";
 import { errorFromStatus, explainUnavailable } from "./errors.ts";
 import type { Transport } from "./transport.ts";
-
-export interface CallOptions {
-  deadlineMilliseconds?: number;
-  signal?: AbortSignal;
-  /** W3C trace id, 32 hexadecimal digits, that goes through every hop. */
-  traceId?: string;
-}
 
 type UnaryCall<I extends DescMessage, O extends DescMessage> = (
   request: MessageInitShape<I>,
@@ -32,11 +27,18 @@ type StreamCall<I extends DescMessage, O extends DescMessage> = (
   options?: CallOptions,
 ) => AsyncIterable<MessageShape<O>>;
 
+type DuplexCall<I extends DescMessage, O extends DescMessage> = (
+  requests: AsyncIterable<MessageInitShape<I>> | Iterable<MessageInitShape<I>>,
+  options?: CallOptions,
+) => AsyncIterable<MessageShape<O>>;
+
 /** One function a method, typed by the service's descriptor. */
 export type Client<S extends DescService> = {
   [M in keyof S["method"]]: S["method"][M]["methodKind"] extends "server_streaming"
     ? StreamCall<S["method"][M]["input"], S["method"][M]["output"]>
-    : UnaryCall<S["method"][M]["input"], S["method"][M]["output"]>;
+    : S["method"][M]["methodKind"] extends "bidi_streaming"
+      ? DuplexCall<S["method"][M]["input"], S["method"][M]["output"]>
+      : UnaryCall<S["method"][M]["input"], S["method"][M]["output"]>;
 };
 
 const deadlineMillisecondsDefault = 15_000;
@@ -56,17 +58,23 @@ export function createServiceClient<S extends DescService>(
 ): Client<S> {
   const client: Record<string, unknown> = {};
   for (const method of service.methods) {
-    client[method.localName] =
-      method.methodKind === "server_streaming"
-        ? (request: object, options: CallOptions = {}) => streamCall(method, transport, request, options)
-        : (request: object, options: CallOptions = {}) =>
-            unaryCall(method, transport, request, { ...defaults, ...options });
+    client[method.localName] = callOf(method, transport, defaults);
   }
   return client as Client<S>;
 }
 
-function pathOf(method: DescMethod): string {
-  return `/${method.parent.typeName}/${method.name}`;
+function callOf(
+  method: DescMethod,
+  transport: Transport,
+  defaults: CallOptions,
+): (request: object, options?: CallOptions) => unknown {
+  if (method.methodKind === "server_streaming") {
+    return (request, options = {}) => streamCall(method, transport, request, options);
+  }
+  if (method.methodKind === "bidi_streaming") {
+    return (requests, options = {}) => duplexCall(method, transport, requests as Iterable<object>, options);
+  }
+  return (request, options = {}) => unaryCall(method, transport, request, { ...defaults, ...options });
 }
 
 async function unaryCall(
@@ -163,14 +171,4 @@ async function* streamCall(
     options.signal?.removeEventListener("abort", cancel);
     call.cancel();
   }
-}
-
-function metadataFor(options: CallOptions): Metadata {
-  const metadata = new Metadata();
-  if (options.traceId !== undefined) metadata.set("traceparent", `00-${options.traceId}-0000000000000001-00`);
-  return metadata;
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -10,7 +10,11 @@ export const keyStates = [
 export type KeyState = (typeof keyStates)[number];
 
 /** What may be done with a key's material. Applying protection needs more than processing what was protected. */
-export const keyOperations = ["encrypt", "decrypt", "sign", "verify", "public-key", "new-version"] as const;
+const applying = ["encrypt", "sign", "mac", "wrap", "agree", "export", "new-version"] as const;
+const processing = ["decrypt", "verify", "verify-mac", "unwrap", "decapsulate"] as const;
+/** Of those, what still rescues data when a key is compromised: what it verifies proves nothing any more. */
+const rescuing = ["decrypt", "unwrap", "decapsulate"] as const;
+export const keyOperations = [...applying, ...processing, "encapsulate", "public-key"] as const;
 export type KeyOperation = (typeof keyOperations)[number];
 
 interface StateRow {
@@ -35,7 +39,7 @@ export const stateTable: Readonly<Record<KeyState, StateRow>> = {
   },
   active: {
     movesTo: ["suspended", "deactivated", "compromised"],
-    permits: ["encrypt", "decrypt", "sign", "verify", "public-key", "new-version"],
+    permits: keyOperations,
     consequence: "may be used",
   },
   suspended: {
@@ -45,12 +49,12 @@ export const stateTable: Readonly<Record<KeyState, StateRow>> = {
   },
   deactivated: {
     movesTo: ["compromised", "destroyed"],
-    permits: ["decrypt", "verify", "public-key"],
+    permits: [...processing, "public-key"],
     consequence: "protects nothing new; it still decrypts and verifies",
   },
   compromised: {
     movesTo: ["destroyed"],
-    permits: ["decrypt", "public-key"],
+    permits: [...rescuing, "public-key"],
     consequence: "protects nothing new and verifies nothing; it still decrypts",
   },
   destroyed: { movesTo: [], permits: [], consequence: "is gone for good" },

@@ -1,26 +1,22 @@
-import {
-  create,
-  type DescMethod,
-  type DescMethodServerStreaming,
-  type DescMethodUnary,
-  type DescService,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
+import type {
+  DescMethod,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  DescService,
+  MessageInitShape,
+  MessageShape,
 } from "@bufbuild/protobuf";
-import { DomainError } from "@claviger/domain-error";
-import { type Identity, identityFromSubjectAltName } from "@claviger/identity";
 import type {
   handleServerStreamingCall,
   handleUnaryCall,
-  ServerUnaryCall,
-  ServerWritableStream,
   ServiceDefinition,
   UntypedHandleCall,
 } from "@grpc/grpc-js";
-import { type CallContext, traceIdFrom } from "./context.ts";
+import { type CombinedMethods, operationBatch, operationStream } from "./combined.ts";
+import type { CallContext } from "./context.ts";
 import { asDomainError, toServiceError } from "./errors.ts";
-import { type IncomingCall, type PipelineOptions, passPipeline } from "./pipeline.ts";
+import { asBuffer, encode, incoming, type RawStreamCall } from "./incoming.ts";
+import { type PipelineOptions, passPipeline } from "./pipeline.ts";
 import type { Policy, PolicyRow } from "./policy.ts";
 
 /** A stream's handler is let in by the pipeline, audited, and then runs outside any transaction. */
@@ -44,18 +40,31 @@ export interface Registration<Unit> {
   policy: Record<string, PolicyRow<any>>;
   // biome-ignore lint/suspicious/noExplicitAny: typed by register()
   handlers: Record<string, (request: any, context: CallContext<any>) => any>;
+  /** The methods that carry operations of the service's other methods, if it has such. */
+  combined?: CombinedMethods;
   readonly unit?: Unit;
 }
 
-export function register<S extends DescService, Unit>(
+/**
+ * `Batch` and `Stream` carry any of the service's unary methods inside of one message. They have rows
+ * as every method, and no handlers: each operation goes through the pipeline as a call of its own.
+ */
+export function register<
+  S extends DescService,
+  Unit,
+  Batch extends keyof S["method"] & string = never,
+  Stream extends keyof S["method"] & string = never,
+>(
   service: S,
   policy: Policy<S>,
-  handlers: Handlers<S, Unit>,
+  handlers: Omit<Handlers<S, Unit>, Batch | Stream>,
+  combined?: { batch: Batch; stream: Stream },
 ): Registration<Unit> {
   return {
     service,
     policy: policy as Registration<Unit>["policy"],
-    handlers: handlers as Registration<Unit>["handlers"],
+    handlers: handlers as unknown as Registration<Unit>["handlers"],
+    ...(combined && { combined }),
   };
 }
 
@@ -63,9 +72,6 @@ export interface AdapterOptions<Unit> extends PipelineOptions<Unit> {
   trustDomain: string;
   callers: "certificate" | "anonymous";
 }
-
-type RawUnaryCall = ServerUnaryCall<Buffer, Uint8Array>;
-type RawStreamCall = ServerWritableStream<Buffer, Uint8Array>;
 
 /** The grpc-js form of a registration. Messages stay bytes until the pipeline has let the caller in. */
 export function toGrpc<Unit>(
@@ -78,21 +84,34 @@ export function toGrpc<Unit>(
     const name = method.localName;
     definition[name] = {
       path: `/${registration.service.typeName}/${method.name}`,
-      requestStream: false,
-      responseStream: method.methodKind === "server_streaming",
+      requestStream: method.methodKind === "bidi_streaming",
+      responseStream: method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
       requestSerialize: asBuffer,
       requestDeserialize: (bytes: Buffer) => bytes,
       responseSerialize: asBuffer,
       responseDeserialize: (bytes: Buffer) => bytes,
     };
-    const row = registration.policy[name]!;
-    const handler = registration.handlers[name]!;
-    implementation[name] =
-      method.methodKind === "server_streaming"
-        ? streamHandler(method, row, handler, options)
-        : unaryHandler(method, row, handler, options);
+    implementation[name] = implement(registration, method, options);
   }
   return { definition: definition as ServiceDefinition, implementation };
+}
+
+function implement<Unit>(
+  registration: Registration<Unit>,
+  method: DescMethod,
+  options: AdapterOptions<Unit>,
+): UntypedHandleCall {
+  const name = method.localName;
+  const { combined } = registration;
+  const row = registration.policy[name]!;
+  if (name === combined?.stream) return operationStream(registration, method, options);
+  if (name === combined?.batch) {
+    return unaryHandler(method, row, operationBatch(registration, options), options);
+  }
+  const handler = registration.handlers[name]!;
+  return method.methodKind === "server_streaming"
+    ? streamHandler(method, row, handler, options)
+    : unaryHandler(method, row, handler, options);
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: typed by register()
@@ -145,57 +164,4 @@ async function writeAll(
     }
   }
   call.end();
-}
-
-function encode(method: DescMethod, answer: unknown): Uint8Array {
-  return toBinary(method.output, create(method.output, answer as MessageInitShape<typeof method.output>));
-}
-
-function incoming(
-  call: RawUnaryCall | RawStreamCall,
-  method: DescMethod,
-  { callers, trustDomain }: { callers: "certificate" | "anonymous"; trustDomain: string },
-): IncomingCall {
-  const abort = new AbortController();
-  call.on("cancelled", () => abort.abort());
-  return {
-    method,
-    requestBytes: call.request,
-    traceId: traceIdFrom(call.metadata.get("traceparent")[0]?.toString()),
-    signal: abort.signal,
-    authenticate: () =>
-      callers === "anonymous"
-        ? { identity: anonymous(trustDomain), certificateSerial: "" }
-        : authenticate(call, trustDomain),
-  };
-}
-
-function authenticate(
-  call: RawUnaryCall | RawStreamCall,
-  trustDomain: string,
-): ReturnType<IncomingCall["authenticate"]> {
-  const certificate = call.getAuthContext().sslPeerCertificate;
-  if (certificate?.raw === undefined) {
-    throw new DomainError("unauthenticated", "no client certificate was presented");
-  }
-  // The handshake checked the dates once; a connection may outlive its certificate.
-  if (Date.parse(certificate.valid_to) < Date.now()) {
-    throw new DomainError(
-      "unauthenticated",
-      "the client certificate has expired since the connection was made",
-    );
-  }
-  return {
-    identity: identityFromSubjectAltName(certificate.subjectaltname, trustDomain),
-    certificateSerial: certificate.serialNumber.toLowerCase(),
-  };
-}
-
-/** On the enrolment listener alone. */
-function anonymous(trustDomain: string): Identity {
-  return { uri: "", trustDomain, kind: "workload", name: "" };
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

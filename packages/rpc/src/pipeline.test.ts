@@ -46,7 +46,7 @@ function house(overrides: Partial<PipelineOptions<string>> = {}) {
 function call(overrides: Partial<IncomingCall> = {}): IncomingCall {
   return {
     method: CryptographyService.method.encrypt,
-    requestBytes: toBinary(EncryptRequestSchema, create(EncryptRequestSchema, { name: "pay/card" })),
+    request: toBinary(EncryptRequestSchema, create(EncryptRequestSchema, { name: "pay/card" })),
     authenticate: () => ({ identity: alice, certificateSerial: "0a" }),
     traceId: `${"0".repeat(31)}1`,
     signal: new AbortController().signal,
@@ -86,7 +86,7 @@ test("a refused caller never reaches the handler, and the refusal is recorded be
 test("who has no identity is refused before anything of the request is read", async () => {
   const { options, steps } = house();
   const stranger = call({
-    requestBytes: Buffer.from("ff", "hex"),
+    request: Buffer.from("ff", "hex"),
     authenticate: () => {
       throw new DomainError("unauthenticated", "nobody");
     },
@@ -146,12 +146,12 @@ test("a bug reaches the caller as internal, without its text, and the log with i
 
 test("a malformed request is the caller's error, and a long or odd name does not reach the log whole", async () => {
   const { options, records } = house();
-  const malformed = call({ requestBytes: Buffer.from("0aff", "hex") });
+  const malformed = call({ request: Buffer.from("0aff", "hex") });
   await expect(passPipeline(options, malformed, row, async () => "x")).rejects.toMatchObject({
     kind: "invalid-argument",
   });
   const name = `pay/\u0000\n${"x".repeat(5000)}`;
-  const long = call({ requestBytes: toBinary(EncryptRequestSchema, create(EncryptRequestSchema, { name })) });
+  const long = call({ request: toBinary(EncryptRequestSchema, create(EncryptRequestSchema, { name })) });
   await passPipeline(options, long, row, async () => "x");
   const resource = String(leafOf(records.at(-1)).resource);
   expect(resource.length).toBeLessThan(600);

@@ -36,7 +36,8 @@ export interface PipelineOptions<Unit> {
 /** What an adapter knows of a call before anybody has looked at it. */
 export interface IncomingCall {
   method: DescMethod;
-  requestBytes: Uint8Array;
+  /** As it came, or a message that came inside of another. */
+  request: Uint8Array | { readonly message: unknown };
   /** Throws `unauthenticated` where the certificate names nobody. */
   authenticate: () => { identity: Identity; certificateSerial: string };
   traceId: string;
@@ -149,8 +150,9 @@ function admitCaller(row: PolicyRow<unknown>, identity: Identity): void {
 }
 
 function decode(call: IncomingCall): unknown {
+  if ("message" in call.request) return call.request.message;
   try {
-    return fromBinary(call.method.input, call.requestBytes);
+    return fromBinary(call.method.input, call.request);
   } catch (cause) {
     throw new DomainError("invalid-argument", `the request is not a ${call.method.input.typeName}`, {
       hint: "generate the client from this version's proto files",

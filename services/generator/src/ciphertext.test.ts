@@ -1,42 +1,39 @@
 import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { encodeHeader, headerBytes, parseCiphertext, tagBytes, uuidBytes } from "./ciphertext.ts";
+import { encodeHeader, parseCiphertext, tagBytes, uuidBytes } from "./ciphertext.ts";
 
 const keyId = "01234567-89ab-4cde-8f01-23456789abcd";
+const headerBytes = 37;
 
-test("a header says key, version and nonce, and is read back", () => {
-  const nonce = randomBytes(12);
-  const header = encodeHeader(uuidBytes(keyId), 0xfffffffe, nonce);
-  const sealed = randomBytes(40);
-  const parsed = parseCiphertext(Buffer.concat([header, sealed]));
-  expect(parsed).toMatchObject({ keyId, version: 0xfffffffe });
-  expect(parsed.nonce).toEqual(nonce);
-  expect(parsed.sealed).toEqual(sealed);
-  expect(parsed.header).toEqual(header);
+test("a header says key, version, suite and nonce, and is read back", () => {
+  for (const suite of ["aes-256-gcm", "aes-192-gcm", "aes-128-gcm", "rsa-oaep-sha256"] as const) {
+    const nonce = randomBytes(suite === "rsa-oaep-sha256" ? 0 : 12);
+    const header = encodeHeader(uuidBytes(keyId), 0xfffffffe, suite, nonce);
+    const sealed = randomBytes(40);
+    const parsed = parseCiphertext(Buffer.concat([header, sealed]));
+    expect(parsed).toEqual({ keyId, version: 0xfffffffe, suite, nonce, sealed, header });
+  }
 });
 
 test("what is too short, or begins otherwise, is not a ciphertext of ours", () => {
-  const whole = Buffer.concat([encodeHeader(uuidBytes(keyId), 1, randomBytes(12)), Buffer.alloc(tagBytes)]);
-  expect(() => parseCiphertext(whole)).not.toThrow();
+  const header = encodeHeader(uuidBytes(keyId), 1, "aes-256-gcm", randomBytes(12));
+  const whole = Buffer.concat([header, Buffer.alloc(tagBytes)]);
+  expect(parseCiphertext(whole)).toBeDefined();
   for (let length = 0; length < headerBytes + tagBytes; length += 1) {
-    expect(() => parseCiphertext(whole.subarray(0, length))).toThrow("too short");
+    expect(parseCiphertext(whole.subarray(0, length))).toBeUndefined();
   }
   for (const at of [0, 1, 2, 3, 24]) {
     const changed = Buffer.from(whole);
     changed[at] = changed[at]! ^ 0x10;
-    expect(() => parseCiphertext(changed)).toThrow("not a ciphertext");
+    expect(parseCiphertext(changed)).toBeUndefined();
   }
 });
 
-test("no bytes whatever make the parser fail in another way", () => {
+test("no bytes whatever make the parser fail", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-      try {
-        parseCiphertext(bytes);
-      } catch (error) {
-        expect(error).toMatchObject({ kind: "integrity" });
-      }
+      expect(() => parseCiphertext(bytes)).not.toThrow();
     }),
   );
 });

@@ -9,6 +9,8 @@ export interface GeneratorConfig extends CommonSettings {
   tokenLabel: string;
   pin: string;
   auditKey: Buffer;
+  /** Whether new keys may have an algorithm that is legacy. */
+  admitLegacy: boolean;
   spoolPath: string;
 }
 
@@ -21,6 +23,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): GeneratorConfig {
       modulePath: reader.text("CLAVIGER_PKCS11_MODULE"),
       tokenLabel: reader.text("CLAVIGER_PKCS11_TOKEN_LABEL", "claviger"),
       pin: reader.fileText("CLAVIGER_PKCS11_PIN_FILE", join(common.directory, "hsm.pin")),
+      admitLegacy: reader.text("CLAVIGER_LEGACY_ALGORITHMS", "refuse") === "admit",
       auditKey: readFileSync(join(common.directory, "audit.key")),
       spoolPath: join(common.directory, "audit-spool.db"),
     };

@@ -1,11 +1,13 @@
-import { createPublicKey, generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import type { Client } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { Key } from "@claviger/proto/storage/v1/key_pb.ts";
 import { SecretBytes } from "@claviger/secret-bytes";
-import { type Algorithm, algorithmRow, checkAlgorithm, checkProtection } from "./algorithms.ts";
-import type { GeneratedHsmKey, Hsm } from "./hsm/port.ts";
+import { checkAlgorithm, checkNewAlgorithm, checkProtection, requireHsmSpec } from "./algorithm-choice.ts";
+import { type Algorithm, algorithmRow } from "./algorithms.ts";
+import type { Hsm } from "./hsm/port.ts";
+import { makeMaterial } from "./key-material.ts";
 import type { KeyStore } from "./key-store.ts";
 import type { KeyringKeys, OriginalCall } from "./keyring-keys.ts";
 import { type MaterialBinding, sealEnvelope } from "./material-envelope.ts";
@@ -16,10 +18,8 @@ export interface NewKeyRequest {
   protection: string;
   destroyAfterDays: number;
   rotationPeriodSeconds: bigint;
+  exportable: boolean;
 }
-
-/** SubjectPublicKeyInfo of a P-256 point (RFC 5480 section 2), up to the point itself. */
-const p256SpkiPrefix = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d030107034200", "hex");
 
 /** Makes keys and versions: material in the HSM or mixed from two sources, wrapped, bound, registered. */
 export class KeyMaker {
@@ -27,21 +27,28 @@ export class KeyMaker {
   readonly #storage: Client<typeof KeyMaterialService>;
   readonly #keyringKeys: KeyringKeys;
   readonly #keyStore: KeyStore;
+  readonly #admitLegacy: boolean;
 
   constructor(options: {
     hsm: Hsm;
     storage: Client<typeof KeyMaterialService>;
     keyringKeys: KeyringKeys;
     keyStore: KeyStore;
+    /** Whether new keys may have a legacy algorithm. */
+    admitLegacy: boolean;
   }) {
     this.#hsm = options.hsm;
     this.#storage = options.storage;
     this.#keyringKeys = options.keyringKeys;
     this.#keyStore = options.keyStore;
+    this.#admitLegacy = options.admitLegacy;
   }
 
   async createKey(request: NewKeyRequest, original: OriginalCall): Promise<Key> {
-    const algorithm = checkAlgorithm(request.algorithm);
+    const algorithm = checkNewAlgorithm(request.algorithm, {
+      admitLegacy: this.#admitLegacy,
+      now: new Date(),
+    });
     const binding: MaterialBinding = {
       name: request.name,
       keyId: randomUUID(),
@@ -49,8 +56,13 @@ export class KeyMaker {
       algorithm,
       purpose: algorithmRow(algorithm).purpose,
       protection: checkProtection(request.protection),
-      exportable: false,
+      exportable: request.exportable,
     };
+    if (binding.exportable && binding.protection !== "software") {
+      throw new DomainError("invalid-argument", "a key with hsm protection never leaves the HSM", {
+        hint: "leave out --exportable, or use --protection software",
+      });
+    }
     const { key } = await this.#storage.createKey({
       original,
       name: request.name,
@@ -108,29 +120,26 @@ export class KeyMaker {
   }
 
   async #makeInHsm(keyringKey: string, algorithm: Algorithm) {
-    const { publicPoint, wrapped }: GeneratedHsmKey = await this.#hsm.generateKey(
-      keyringKey,
-      algorithmRow(algorithm).hsmKind,
-    );
-    const publicKey =
-      publicPoint === undefined ? Buffer.alloc(0) : Buffer.concat([p256SpkiPrefix, publicPoint]);
-    // Loading it checks that the point is on the curve (SP 800-56A Rev. 3, 5.6.2.3.3).
-    if (publicKey.length > 0) createPublicKey({ key: publicKey, format: "der", type: "spki" });
-    return { wrapped, publicKey };
+    const spec = requireHsmSpec(algorithm);
+    const lack = this.#hsm.lacks(spec);
+    if (lack !== undefined) {
+      throw new DomainError(
+        "failed-precondition",
+        `${algorithm} cannot have hsm protection: the HSM ${lack}`,
+        {
+          hint: "use --protection software, or another algorithm",
+        },
+      );
+    }
+    const { publicKey, wrapped } = await this.#hsm.generateKey(keyringKey, spec);
+    return { wrapped, publicKey: publicKey ?? Buffer.alloc(0) };
   }
 
   async #makeInSoftware(keyringKey: string, algorithm: Algorithm) {
-    const material = algorithmRow(algorithm).softwareMaterial;
-    if (material.kind === "raw") {
-      using secret = await this.mixedRandom(material.bytes);
-      return { wrapped: await this.#hsm.wrapSecret(keyringKey, secret), publicKey: Buffer.alloc(0) };
-    }
-    const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-    using secret = SecretBytes.take(privateKey.export({ type: "pkcs8", format: "der" }));
-    return {
-      wrapped: await this.#hsm.wrapSecret(keyringKey, secret),
-      publicKey: publicKey.export({ type: "spki", format: "der" }),
-    };
+    const { scheme } = algorithmRow(algorithm);
+    const made = await makeMaterial(scheme, (lengthBytes) => this.mixedRandom(lengthBytes));
+    using secret = made.secret;
+    return { wrapped: await this.#hsm.wrapSecret(keyringKey, secret), publicKey: made.publicKey };
   }
 
   /** HSM and operating system combined by exclusive or, so that neither alone decides. */

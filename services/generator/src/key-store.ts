@@ -6,12 +6,16 @@ import { LeaseCache } from "@claviger/lease";
 import { isKeyState, type KeyCondition, type KeyOperation, whyRefused } from "@claviger/lifecycle";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { Key, KeyVersion } from "@claviger/proto/storage/v1/key_pb.ts";
-import { type Algorithm, algorithmRow, checkAlgorithm, checkProtection } from "./algorithms.ts";
+import type { SecretBytes } from "@claviger/secret-bytes";
+import { checkAlgorithm, checkProtection, requireHsmSpec } from "./algorithm-choice.ts";
+import { algorithmRow } from "./algorithms.ts";
 import { uuidBytes } from "./ciphertext.ts";
-import type { Hsm } from "./hsm/port.ts";
+import type { Hsm, KeyringKeyId } from "./hsm/port.ts";
 import type { KeyringKeys } from "./keyring-keys.ts";
 import { type MaterialBinding, openEnvelope } from "./material-envelope.ts";
-import { hsmMechanism, softwareMechanism, UsableKey } from "./usable-key.ts";
+import { hsmMechanism } from "./mechanisms/hsm.ts";
+import { softwareMechanism } from "./mechanisms/software.ts";
+import { type KeyFacts, UsableKey } from "./usable-key.ts";
 
 export interface KeyStoreOptions {
   hsm: Hsm;
@@ -46,14 +50,20 @@ export class KeyStore implements Disposable {
   }
 
   /**
-   * A version (0: the current one) that its state, and its key's, permit to `operation`.
+   * A version (0: the current one) that its state, and its key's, permit to `operation`; of several,
+   * to the first that its algorithm has.
    * @throws DomainError `failed-precondition` saying why it is refused
    */
-  async require(name: string, version: number, operation: KeyOperation): Promise<UsableKey> {
+  async require(
+    name: string,
+    version: number,
+    ...operations: readonly [KeyOperation, ...KeyOperation[]]
+  ): Promise<UsableKey> {
     const calledAt = performance.now();
     const cacheKey = `${name}\n${version}`;
     for (;;) {
       const key = await this.#cache.get(cacheKey, () => this.#load(name, version));
+      const operation = chooseOperation(key, operations);
       if (!refuses(key, operation) || key.askedAt >= calledAt) {
         checkOperation(key.facts, operation);
         return key;
@@ -75,28 +85,55 @@ export class KeyStore implements Disposable {
   }
 
   async #load(name: string, version: number): Promise<UsableKey> {
-    const { hsm, keyringKeys, onTrouble, storage } = this.#options;
+    const { hsm, onTrouble } = this.#options;
     const askedAt = performance.now();
+    const { facts, wrapped } = await this.#read(name, version);
+    if (wrapped === undefined) return new UsableKey(facts, { destroy() {} }, askedAt);
+    if (facts.protection === "hsm") {
+      const handle = await hsm.unwrapKey(
+        wrapped.keyringKey,
+        requireHsmSpec(facts.algorithm),
+        wrapped.material,
+      );
+      return new UsableKey(facts, hsmMechanism(hsm, handle, facts.scheme, onTrouble), askedAt);
+    }
+    using secret = await hsm.unwrapSecret(wrapped.keyringKey, wrapped.material);
+    return new UsableKey(facts, softwareMechanism(algorithmRow(facts.algorithm), secret, hsm), askedAt);
+  }
+
+  /** What storage has, found to be what the HSM bound. `wrapped` is undefined once the version is destroyed. */
+  async #read(
+    name: string,
+    version: number,
+  ): Promise<{ facts: KeyFacts; wrapped: { keyringKey: KeyringKeyId; material: Buffer } | undefined }> {
+    const { hsm, keyringKeys, storage } = this.#options;
     const answer = await storage.getKeyMaterial({ name, version }).catch(refuseSilence);
     const { facts, binding } = readFacts(answer.key, answer.version, name);
     if (answer.material.length === 0) {
-      if (facts.condition.versionState === "destroyed")
-        return new UsableKey(facts, { destroy() {} }, askedAt);
+      if (facts.condition.versionState === "destroyed") return { facts, wrapped: undefined };
       throw new DomainError("integrity", `${name}@${facts.version} has no material, and was not destroyed`);
     }
     const envelope = await openEnvelope(answer.material, binding, (data) => hsm.bindingMac(data));
     facts.subjectPublicKeyInfo = Buffer.from(envelope.publicKey);
     const keyringKey = await keyringKeys.find(name.split("/")[0]!, envelope.keyringGeneration);
-    if (facts.protection === "hsm") {
-      const kind = algorithmRow(facts.algorithm).hsmKind;
-      return new UsableKey(
-        facts,
-        hsmMechanism(hsm, await hsm.unwrapKey(keyringKey, kind, envelope.wrapped), onTrouble),
-        askedAt,
-      );
+    return { facts, wrapped: { keyringKey, material: envelope.wrapped } };
+  }
+
+  /**
+   * The material of a version of an exportable key, on its way into a wrap or a seal: raw bytes, or
+   * PKCS #8 in DER. Asked of storage anew, whatever is cached.
+   * @throws DomainError `failed-precondition` where the key was not born exportable
+   */
+  async exportMaterial(name: string, version: number): Promise<{ secret: SecretBytes; facts: KeyFacts }> {
+    const { facts, wrapped } = await this.#read(name, version);
+    if (!facts.exportable) {
+      throw new DomainError("failed-precondition", `${name} is not exportable`, {
+        hint: "that is fixed when a key is made: claviger keys create … --exportable",
+      });
     }
-    using secret = await hsm.unwrapSecret(keyringKey, envelope.wrapped);
-    return new UsableKey(facts, softwareMechanism(facts.algorithm, secret), askedAt);
+    checkOperation(facts, "export");
+    if (wrapped === undefined) throw new DomainError("internal", "a destroyed key was let through");
+    return { secret: await this.#options.hsm.unwrapSecret(wrapped.keyringKey, wrapped.material), facts };
   }
 
   [Symbol.dispose](): void {
@@ -109,19 +146,19 @@ function refuses(key: UsableKey, operation: KeyOperation): boolean {
   return whyRefused(operation, key.facts.condition) !== undefined;
 }
 
-function checkOperation(
-  facts: { name: string; version: number; algorithm: Algorithm; condition: KeyCondition },
-  operation: KeyOperation,
-): void {
-  if (!algorithmRow(facts.algorithm).operations.includes(operation)) {
-    throw new DomainError(
-      "failed-precondition",
-      `${facts.name} is a key for ${facts.algorithm}, which cannot ${operation}`,
-      {
-        hint: "claviger keys show tells what a key is for",
-      },
-    );
-  }
+/** @throws DomainError `failed-precondition` where the key's algorithm has none of them */
+function chooseOperation({ facts }: UsableKey, operations: readonly KeyOperation[]): KeyOperation {
+  const served = algorithmRow(facts.algorithm).operations;
+  const chosen = operations.find((operation) => served.includes(operation));
+  if (chosen !== undefined) return chosen;
+  throw new DomainError(
+    "failed-precondition",
+    `${facts.name} is a key for ${facts.algorithm}, which cannot ${operations.join(" or ")}`,
+    { hint: "claviger keys show tells what a key is for" },
+  );
+}
+
+function checkOperation(facts: { name: string; condition: KeyCondition }, operation: KeyOperation): void {
   const refusal = whyRefused(operation, facts.condition);
   if (refusal === undefined) return;
   const pending = facts.condition.destroyAt !== undefined && facts.condition.keyState !== "destroyed";
@@ -147,13 +184,15 @@ function readFacts(key: Key | undefined, version: KeyVersion | undefined, name: 
     protection: checkProtection(key.protection),
     exportable: key.exportable,
   };
-  const facts = {
+  const facts: KeyFacts = {
     name,
     id: key.id,
     idBytes: uuidBytes(key.id),
     version: version.version,
     algorithm,
+    scheme: algorithmRow(algorithm).scheme,
     protection: binding.protection,
+    exportable: binding.exportable,
     condition: {
       keyState: key.state,
       versionState: version.state,

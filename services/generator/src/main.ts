@@ -61,7 +61,13 @@ async function start(lifetime: Lifetime): Promise<void> {
   const onTrouble = (error: unknown): void => warn(describeError(error));
   const keyStore = new KeyStore({ hsm, storage, keyringKeys, leaseMilliseconds, onTrouble });
   lifetime.onStop("keys", () => keyStore[Symbol.dispose]());
-  const keyMaker = new KeyMaker({ hsm, storage, keyringKeys, keyStore });
+  const keyMaker = new KeyMaker({
+    hsm,
+    storage,
+    keyringKeys,
+    keyStore,
+    admitLegacy: settings.admitLegacy,
+  });
 
   const forget = (): void => {
     access.invalidate();
@@ -98,7 +104,12 @@ async function start(lifetime: Lifetime): Promise<void> {
     registrations: [
       register(KeyringService, keyringPolicy, keyringHandlers(keyringKeys)),
       register(KeyGenerationService, keyGenerationPolicy, keyGenerationHandlers({ keyMaker, keyStore })),
-      register(CryptographyService, cryptographyPolicy, cryptographyHandlers({ keyMaker, keyStore })),
+      register(
+        CryptographyService,
+        cryptographyPolicy,
+        cryptographyHandlers({ hsm, keyMaker, keyStore, decide: access.decide }),
+        { batch: "useBatch", stream: "use" },
+      ),
       register(CheckpointService, checkpointPolicy, checkpointHandlers(keyStore, settings.trustDomain)),
     ],
   });

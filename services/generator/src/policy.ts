@@ -28,6 +28,18 @@ export const cryptographyPolicy: Policy<typeof CryptographyService> = {
   decryptBatch: onName("keys.decrypt"),
   signBatch: onName("keys.sign"),
   verifyBatch: onName("keys.verify"),
+  reencrypt: onName("keys.reencrypt"),
+  mac: onName("keys.mac"),
+  verifyMac: onName("keys.verify"),
+  generateDataKey: onName("keys.encrypt"),
+  wrapKey: onName("keys.wrap"),
+  unwrapKey: onName("keys.unwrap"),
+  agreeSecret: onName("keys.agree"),
+  encapsulate: onName("keys.public"),
+  decapsulate: onName("keys.decapsulate"),
+  // Each operation inside is decided about by its own method's row.
+  useBatch: { callers: "anyone" },
+  use: { callers: "anyone" },
 };
 
 export const checkpointPolicy: Policy<typeof CheckpointService> = {

@@ -12,7 +12,7 @@ export const roles = {
     permissions,
   },
   user: {
-    description: "uses keys: encrypts, decrypts, signs, verifies, follows their rotations",
+    description: "uses keys in every way that they are for, and follows their rotations; never exports one",
     permissions: [
       "keyrings.get",
       "keys.get",
@@ -21,6 +21,12 @@ export const roles = {
       "keys.decrypt",
       "keys.sign",
       "keys.verify",
+      "keys.mac",
+      "keys.reencrypt",
+      "keys.wrap",
+      "keys.unwrap",
+      "keys.agree",
+      "keys.decapsulate",
       "random.generate",
       "rotation.get",
       "rotation.subscribe",

@@ -31,6 +31,7 @@ export function register(program: Command): void {
 interface CreateOptions {
   algorithm: string;
   protection?: string;
+  exportable?: boolean;
   rotateEvery?: string;
   destroyAfter?: string;
 }
@@ -44,17 +45,19 @@ function registerCreate(keys: Command): void {
       "keys create payments/signing --algorithm ecdsa-p256 --protection hsm",
     ],
     options: [
-      ["--algorithm <A>", "such as aes-256-gcm or ecdsa-p256", "required"],
+      ["--algorithm <A>", "such as aes-256-gcm or ecdsa-p256; docs/algorithms.md has all", "required"],
       ["--protection <P>", "software (the default) or hsm: every operation inside the HSM"],
+      ["--exportable", "may leave Claviger, sealed to a recipient; fixed for good"],
       ["--rotate-every <duration>", "make a new version after each such time, such as 90d"],
       ["--destroy-after <days>", "how long a destruction can be taken back, 7d to 90d; 30d by default"],
     ],
     async run(session, positional, options) {
       const { name } = parseKeyReference(argument(positional), "none");
-      const { algorithm, protection, rotateEvery, destroyAfter } = options;
+      const { algorithm, protection, exportable = false, rotateEvery, destroyAfter } = options;
       const request = {
         name,
         algorithm,
+        exportable,
         protection:
           protection === undefined
             ? ""

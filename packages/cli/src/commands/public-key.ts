@@ -1,4 +1,5 @@
 import { createPublicKey } from "node:crypto";
+import { DomainError } from "@claviger/domain-error";
 import type { Command } from "commander";
 import { parseChoice, parseKeyReference } from "../arguments.ts";
 import { argument, defineCommand } from "../define-command.ts";
@@ -21,7 +22,7 @@ export function registerPublic(keys: Command): void {
       const reference = parseKeyReference(argument(positional), "optional");
       const answer = await (await session.connect()).keyGeneration.getPublicKey(reference);
       const { name, version, algorithm, subjectPublicKeyInfo } = answer;
-      const publicKey = encode(subjectPublicKeyInfo, format, `${name}@${version}`);
+      const publicKey = encode(subjectPublicKeyInfo, format, `${name}@${version}`, algorithm);
       if (out !== standardStream || !session.json) writeOutput(out, bytesOf(publicKey));
       const facts = { name, version, algorithm, format };
       if (out === standardStream) {
@@ -38,11 +39,19 @@ function encode(
   subjectPublicKeyInfo: Uint8Array,
   format: Format,
   keyId: string,
+  algorithm: string,
 ): string | Uint8Array | object {
   if (format === "der") return subjectPublicKeyInfo;
   const key = createPublicKey({ key: Buffer.from(subjectPublicKeyInfo), format: "der", type: "spki" });
   if (format === "pem") return key.export({ type: "spki", format: "pem" });
-  return { ...key.export({ format: "jwk" }), kid: keyId };
+  try {
+    return { ...key.export({ format: "jwk" }), kid: keyId };
+  } catch (cause) {
+    throw new DomainError("failed-precondition", `there is no JWK of a public key for ${algorithm}`, {
+      hint: "use --format pem or der",
+      cause,
+    });
+  }
 }
 
 function bytesOf(publicKey: string | Uint8Array | object): string | Uint8Array {

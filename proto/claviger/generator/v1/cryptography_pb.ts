@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/generator/v1/cryptography.proto.
  */
 export const file_claviger_generator_v1_cryptography: GenFile = /*@__PURE__*/
-  fileDesc("CihjbGF2aWdlci9nZW5lcmF0b3IvdjEvY3J5cHRvZ3JhcGh5LnByb3RvEhVjbGF2aWdlci5nZW5lcmF0b3IudjEiSgoORW5jcnlwdFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCglwbGFpbnRleHQYAiABKAwSFwoPYXNzb2NpYXRlZF9kYXRhGAMgASgMIjYKD0VuY3J5cHRSZXNwb25zZRISCgpjaXBoZXJ0ZXh0GAEgASgMEg8KB3ZlcnNpb24YAiABKA0iSwoORGVjcnlwdFJlcXVlc3QSDAoEbmFtZRgBIAEoCRISCgpjaXBoZXJ0ZXh0GAIgASgMEhcKD2Fzc29jaWF0ZWRfZGF0YRgDIAEoDCI1Cg9EZWNyeXB0UmVzcG9uc2USEQoJcGxhaW50ZXh0GAEgASgMEg8KB3ZlcnNpb24YAiABKA0iPQoLU2lnblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgMEg8KB3ZlcnNpb24YAyABKA0iMgoMU2lnblJlc3BvbnNlEhEKCXNpZ25hdHVyZRgBIAEoDBIPCgd2ZXJzaW9uGAIgASgNIlIKDVZlcmlmeVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgMEhEKCXNpZ25hdHVyZRgDIAEoDBIPCgd2ZXJzaW9uGAQgASgNIjAKDlZlcmlmeVJlc3BvbnNlEg0KBXZhbGlkGAEgASgIEg8KB3ZlcnNpb24YAiABKA0iKwoVR2VuZXJhdGVSYW5kb21SZXF1ZXN0EhIKCnNpemVfYnl0ZXMYASABKA0iKAoWR2VuZXJhdGVSYW5kb21SZXNwb25zZRIOCgZyYW5kb20YASABKAwiKgoJSXRlbUVycm9yEgwKBGtpbmQYASABKAkSDwoHbWVzc2FnZRgCIAEoCSJWChNFbmNyeXB0QmF0Y2hSZXF1ZXN0EgwKBG5hbWUYASABKAkSMQoFaXRlbXMYAiADKAsyIi5jbGF2aWdlci5nZW5lcmF0b3IudjEuRW5jcnlwdEl0ZW0iOQoLRW5jcnlwdEl0ZW0SEQoJcGxhaW50ZXh0GAEgASgMEhcKD2Fzc29jaWF0ZWRfZGF0YRgCIAEoDCJeChRFbmNyeXB0QmF0Y2hSZXNwb25zZRI1CgdyZXN1bHRzGAEgAygLMiQuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkVuY3J5cHRSZXN1bHQSDwoHdmVyc2lvbhgCIAEoDSJUCg1FbmNyeXB0UmVzdWx0EhIKCmNpcGhlcnRleHQYASABKAwSLwoFZXJyb3IYAiABKAsyIC5jbGF2aWdlci5nZW5lcmF0b3IudjEuSXRlbUVycm9yIlYKE0RlY3J5cHRCYXRjaFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIxCgVpdGVtcxgCIAMoCzIiLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5EZWNyeXB0SXRlbSI6CgtEZWNyeXB0SXRlbRISCgpjaXBoZXJ0ZXh0GAEgASgMEhcKD2Fzc29jaWF0ZWRfZGF0YRgCIAEoDCJNChREZWNyeXB0QmF0Y2hSZXNwb25zZRI1CgdyZXN1bHRzGAEgAygLMiQuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkRlY3J5cHRSZXN1bHQiUwoNRGVjcnlwdFJlc3VsdBIRCglwbGFpbnRleHQYASABKAwSLwoFZXJyb3IYAiABKAsyIC5jbGF2aWdlci5nZW5lcmF0b3IudjEuSXRlbUVycm9yIkMKEFNpZ25CYXRjaFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIQCghtZXNzYWdlcxgCIAMoDBIPCgd2ZXJzaW9uGAMgASgNIlgKEVNpZ25CYXRjaFJlc3BvbnNlEjIKB3Jlc3VsdHMYASADKAsyIS5jbGF2aWdlci5nZW5lcmF0b3IudjEuU2lnblJlc3VsdBIPCgd2ZXJzaW9uGAIgASgNIlAKClNpZ25SZXN1bHQSEQoJc2lnbmF0dXJlGAEgASgMEi8KBWVycm9yGAIgASgLMiAuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkl0ZW1FcnJvciJlChJWZXJpZnlCYXRjaFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIwCgVpdGVtcxgCIAMoCzIhLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5WZXJpZnlJdGVtEg8KB3ZlcnNpb24YAyABKA0iMAoKVmVyaWZ5SXRlbRIPCgdtZXNzYWdlGAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDCJcChNWZXJpZnlCYXRjaFJlc3BvbnNlEjQKB3Jlc3VsdHMYASADKAsyIy5jbGF2aWdlci5nZW5lcmF0b3IudjEuVmVyaWZ5UmVzdWx0Eg8KB3ZlcnNpb24YAiABKA0iTgoMVmVyaWZ5UmVzdWx0Eg0KBXZhbGlkGAEgASgIEi8KBWVycm9yGAIgASgLMiAuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkl0ZW1FcnJvcjKlBwoTQ3J5cHRvZ3JhcGh5U2VydmljZRJdCgdFbmNyeXB0EiUuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkVuY3J5cHRSZXF1ZXN0GiYuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkVuY3J5cHRSZXNwb25zZSIDkAIBEl0KB0RlY3J5cHQSJS5jbGF2aWdlci5nZW5lcmF0b3IudjEuRGVjcnlwdFJlcXVlc3QaJi5jbGF2aWdlci5nZW5lcmF0b3IudjEuRGVjcnlwdFJlc3BvbnNlIgOQAgESVAoEU2lnbhIiLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5TaWduUmVxdWVzdBojLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5TaWduUmVzcG9uc2UiA5ACARJaCgZWZXJpZnkSJC5jbGF2aWdlci5nZW5lcmF0b3IudjEuVmVyaWZ5UmVxdWVzdBolLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5WZXJpZnlSZXNwb25zZSIDkAIBEnIKDkdlbmVyYXRlUmFuZG9tEiwuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkdlbmVyYXRlUmFuZG9tUmVxdWVzdBotLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5HZW5lcmF0ZVJhbmRvbVJlc3BvbnNlIgOQAgESbAoMRW5jcnlwdEJhdGNoEiouY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkVuY3J5cHRCYXRjaFJlcXVlc3QaKy5jbGF2aWdlci5nZW5lcmF0b3IudjEuRW5jcnlwdEJhdGNoUmVzcG9uc2UiA5ACARJsCgxEZWNyeXB0QmF0Y2gSKi5jbGF2aWdlci5nZW5lcmF0b3IudjEuRGVjcnlwdEJhdGNoUmVxdWVzdBorLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5EZWNyeXB0QmF0Y2hSZXNwb25zZSIDkAIBEmMKCVNpZ25CYXRjaBInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5TaWduQmF0Y2hSZXF1ZXN0GiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNpZ25CYXRjaFJlc3BvbnNlIgOQAgESaQoLVmVyaWZ5QmF0Y2gSKS5jbGF2aWdlci5nZW5lcmF0b3IudjEuVmVyaWZ5QmF0Y2hSZXF1ZXN0GiouY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlZlcmlmeUJhdGNoUmVzcG9uc2UiA5ACAWIGcHJvdG8z");
+  fileDesc("CihjbGF2aWdlci9nZW5lcmF0b3IvdjEvY3J5cHRvZ3JhcGh5LnByb3RvEhVjbGF2aWdlci5nZW5lcmF0b3IudjEiSgoORW5jcnlwdFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCglwbGFpbnRleHQYAiABKAwSFwoPYXNzb2NpYXRlZF9kYXRhGAMgASgMIjYKD0VuY3J5cHRSZXNwb25zZRISCgpjaXBoZXJ0ZXh0GAEgASgMEg8KB3ZlcnNpb24YAiABKA0iXAoORGVjcnlwdFJlcXVlc3QSDAoEbmFtZRgBIAEoCRISCgpjaXBoZXJ0ZXh0GAIgASgMEhcKD2Fzc29jaWF0ZWRfZGF0YRgDIAEoDBIPCgd2ZXJzaW9uGAQgASgNIjUKD0RlY3J5cHRSZXNwb25zZRIRCglwbGFpbnRleHQYASABKAwSDwoHdmVyc2lvbhgCIAEoDSJeCgtTaWduUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB21lc3NhZ2UYAiABKAwSDwoHdmVyc2lvbhgDIAEoDRIOCgZkaWdlc3QYBCABKAwSDwoHY29udGV4dBgFIAEoDCIyCgxTaWduUmVzcG9uc2USEQoJc2lnbmF0dXJlGAEgASgMEg8KB3ZlcnNpb24YAiABKA0icwoNVmVyaWZ5UmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB21lc3NhZ2UYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMEg8KB3ZlcnNpb24YBCABKA0SDgoGZGlnZXN0GAUgASgMEg8KB2NvbnRleHQYBiABKAwiMAoOVmVyaWZ5UmVzcG9uc2USDQoFdmFsaWQYASABKAgSDwoHdmVyc2lvbhgCIAEoDSIrChVHZW5lcmF0ZVJhbmRvbVJlcXVlc3QSEgoKc2l6ZV9ieXRlcxgBIAEoDSIoChZHZW5lcmF0ZVJhbmRvbVJlc3BvbnNlEg4KBnJhbmRvbRgBIAEoDCIqCglJdGVtRXJyb3ISDAoEa2luZBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIlYKE0VuY3J5cHRCYXRjaFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIxCgVpdGVtcxgCIAMoCzIiLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5FbmNyeXB0SXRlbSI5CgtFbmNyeXB0SXRlbRIRCglwbGFpbnRleHQYASABKAwSFwoPYXNzb2NpYXRlZF9kYXRhGAIgASgMIl4KFEVuY3J5cHRCYXRjaFJlc3BvbnNlEjUKB3Jlc3VsdHMYASADKAsyJC5jbGF2aWdlci5nZW5lcmF0b3IudjEuRW5jcnlwdFJlc3VsdBIPCgd2ZXJzaW9uGAIgASgNIlQKDUVuY3J5cHRSZXN1bHQSEgoKY2lwaGVydGV4dBgBIAEoDBIvCgVlcnJvchgCIAEoCzIgLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5JdGVtRXJyb3IiVgoTRGVjcnlwdEJhdGNoUmVxdWVzdBIMCgRuYW1lGAEgASgJEjEKBWl0ZW1zGAIgAygLMiIuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkRlY3J5cHRJdGVtIjoKC0RlY3J5cHRJdGVtEhIKCmNpcGhlcnRleHQYASABKAwSFwoPYXNzb2NpYXRlZF9kYXRhGAIgASgMIk0KFERlY3J5cHRCYXRjaFJlc3BvbnNlEjUKB3Jlc3VsdHMYASADKAsyJC5jbGF2aWdlci5nZW5lcmF0b3IudjEuRGVjcnlwdFJlc3VsdCJTCg1EZWNyeXB0UmVzdWx0EhEKCXBsYWludGV4dBgBIAEoDBIvCgVlcnJvchgCIAEoCzIgLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5JdGVtRXJyb3IiQwoQU2lnbkJhdGNoUmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCG1lc3NhZ2VzGAIgAygMEg8KB3ZlcnNpb24YAyABKA0iWAoRU2lnbkJhdGNoUmVzcG9uc2USMgoHcmVzdWx0cxgBIAMoCzIhLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5TaWduUmVzdWx0Eg8KB3ZlcnNpb24YAiABKA0iUAoKU2lnblJlc3VsdBIRCglzaWduYXR1cmUYASABKAwSLwoFZXJyb3IYAiABKAsyIC5jbGF2aWdlci5nZW5lcmF0b3IudjEuSXRlbUVycm9yImUKElZlcmlmeUJhdGNoUmVxdWVzdBIMCgRuYW1lGAEgASgJEjAKBWl0ZW1zGAIgAygLMiEuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlZlcmlmeUl0ZW0SDwoHdmVyc2lvbhgDIAEoDSIwCgpWZXJpZnlJdGVtEg8KB21lc3NhZ2UYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMIlwKE1ZlcmlmeUJhdGNoUmVzcG9uc2USNAoHcmVzdWx0cxgBIAMoCzIjLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5WZXJpZnlSZXN1bHQSDwoHdmVyc2lvbhgCIAEoDSJOCgxWZXJpZnlSZXN1bHQSDQoFdmFsaWQYASABKAgSLwoFZXJyb3IYAiABKAsyIC5jbGF2aWdlci5nZW5lcmF0b3IudjEuSXRlbUVycm9yIk0KEFJlZW5jcnlwdFJlcXVlc3QSDAoEbmFtZRgBIAEoCRISCgpjaXBoZXJ0ZXh0GAIgASgMEhcKD2Fzc29jaWF0ZWRfZGF0YRgDIAEoDCJSChFSZWVuY3J5cHRSZXNwb25zZRISCgpjaXBoZXJ0ZXh0GAEgASgMEg8KB3ZlcnNpb24YAiABKA0SGAoQcHJldmlvdXNfdmVyc2lvbhgDIAEoDSI8CgpNYWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHbWVzc2FnZRgCIAEoDBIPCgd2ZXJzaW9uGAMgASgNIisKC01hY1Jlc3BvbnNlEgsKA3RhZxgBIAEoDBIPCgd2ZXJzaW9uGAIgASgNIk8KEFZlcmlmeU1hY1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgMEgsKA3RhZxgDIAEoDBIPCgd2ZXJzaW9uGAQgASgNIjMKEVZlcmlmeU1hY1Jlc3BvbnNlEg0KBXZhbGlkGAEgASgIEg8KB3ZlcnNpb24YAiABKA0iPAoMU2VhbGVkU2VjcmV0EhgKEGVuY2Fwc3VsYXRlZF9rZXkYASABKAwSEgoKY2lwaGVydGV4dBgCIAEoDCJdChZHZW5lcmF0ZURhdGFLZXlSZXF1ZXN0EgwKBG5hbWUYASABKAkSFwoPYXNzb2NpYXRlZF9kYXRhGAIgASgMEhwKFHJlY2lwaWVudF9wdWJsaWNfa2V5GAMgASgMInoKF0dlbmVyYXRlRGF0YUtleVJlc3BvbnNlEhUKDWVuY3J5cHRlZF9rZXkYASABKAwSDwoHdmVyc2lvbhgCIAEoDRI3CgpzZWFsZWRfa2V5GAMgASgLMiMuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNlYWxlZFNlY3JldCJLCg5XcmFwS2V5UmVxdWVzdBIMCgRuYW1lGAEgASgJEhMKC3RhcmdldF9uYW1lGAIgASgJEhYKDnRhcmdldF92ZXJzaW9uGAMgASgNIk8KD1dyYXBLZXlSZXNwb25zZRITCgt3cmFwcGVkX2tleRgBIAEoDBIPCgd2ZXJzaW9uGAIgASgNEhYKDnRhcmdldF92ZXJzaW9uGAMgASgNImQKEFVud3JhcEtleVJlcXVlc3QSDAoEbmFtZRgBIAEoCRITCgt3cmFwcGVkX2tleRgCIAEoDBIPCgd2ZXJzaW9uGAMgASgNEhwKFHJlY2lwaWVudF9wdWJsaWNfa2V5GAQgASgMIl0KEVVud3JhcEtleVJlc3BvbnNlEjcKCnNlYWxlZF9rZXkYASABKAsyIy5jbGF2aWdlci5nZW5lcmF0b3IudjEuU2VhbGVkU2VjcmV0Eg8KB3ZlcnNpb24YAiABKA0inAEKEkFncmVlU2VjcmV0UmVxdWVzdBIMCgRuYW1lGAEgASgJEhcKD3BlZXJfcHVibGljX2tleRgCIAEoDBIPCgd2ZXJzaW9uGAMgASgNEhwKFHJlY2lwaWVudF9wdWJsaWNfa2V5GAQgASgMEhQKDGxlbmd0aF9ieXRlcxgFIAEoDRIMCgRzYWx0GAYgASgMEgwKBGluZm8YByABKAwiYgoTQWdyZWVTZWNyZXRSZXNwb25zZRI6Cg1zZWFsZWRfc2VjcmV0GAEgASgLMiMuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNlYWxlZFNlY3JldBIPCgd2ZXJzaW9uGAIgASgNIlEKEkVuY2Fwc3VsYXRlUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SHAoUcmVjaXBpZW50X3B1YmxpY19rZXkYAyABKAwieQoTRW5jYXBzdWxhdGVSZXNwb25zZRIVCg1lbmNhcHN1bGF0aW9uGAEgASgMEjoKDXNlYWxlZF9zZWNyZXQYAiABKAsyIy5jbGF2aWdlci5nZW5lcmF0b3IudjEuU2VhbGVkU2VjcmV0Eg8KB3ZlcnNpb24YAyABKA0iaAoSRGVjYXBzdWxhdGVSZXF1ZXN0EgwKBG5hbWUYASABKAkSFQoNZW5jYXBzdWxhdGlvbhgCIAEoDBIPCgd2ZXJzaW9uGAMgASgNEhwKFHJlY2lwaWVudF9wdWJsaWNfa2V5GAQgASgMImIKE0RlY2Fwc3VsYXRlUmVzcG9uc2USOgoNc2VhbGVkX3NlY3JldBgBIAEoCzIjLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5TZWFsZWRTZWNyZXQSDwoHdmVyc2lvbhgCIAEoDSKKBwoKVXNlUmVxdWVzdBIKCgJpZBgBIAEoBBI4CgdlbmNyeXB0GAIgASgLMiUuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkVuY3J5cHRSZXF1ZXN0SAASOAoHZGVjcnlwdBgDIAEoCzIlLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5EZWNyeXB0UmVxdWVzdEgAEjwKCXJlZW5jcnlwdBgEIAEoCzInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5SZWVuY3J5cHRSZXF1ZXN0SAASMgoEc2lnbhgFIAEoCzIiLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5TaWduUmVxdWVzdEgAEjYKBnZlcmlmeRgGIAEoCzIkLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5WZXJpZnlSZXF1ZXN0SAASMAoDbWFjGAcgASgLMiEuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLk1hY1JlcXVlc3RIABI9Cgp2ZXJpZnlfbWFjGAggASgLMicuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlZlcmlmeU1hY1JlcXVlc3RIABJKChFnZW5lcmF0ZV9kYXRhX2tleRgJIAEoCzItLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5HZW5lcmF0ZURhdGFLZXlSZXF1ZXN0SAASOQoId3JhcF9rZXkYCiABKAsyJS5jbGF2aWdlci5nZW5lcmF0b3IudjEuV3JhcEtleVJlcXVlc3RIABI9Cgp1bndyYXBfa2V5GAsgASgLMicuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlVud3JhcEtleVJlcXVlc3RIABJBCgxhZ3JlZV9zZWNyZXQYDCABKAsyKS5jbGF2aWdlci5nZW5lcmF0b3IudjEuQWdyZWVTZWNyZXRSZXF1ZXN0SAASQAoLZW5jYXBzdWxhdGUYDSABKAsyKS5jbGF2aWdlci5nZW5lcmF0b3IudjEuRW5jYXBzdWxhdGVSZXF1ZXN0SAASQAoLZGVjYXBzdWxhdGUYDiABKAsyKS5jbGF2aWdlci5nZW5lcmF0b3IudjEuRGVjYXBzdWxhdGVSZXF1ZXN0SAASRwoPZ2VuZXJhdGVfcmFuZG9tGA8gASgLMiwuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkdlbmVyYXRlUmFuZG9tUmVxdWVzdEgAQgsKCW9wZXJhdGlvbiLJBwoLVXNlUmVzcG9uc2USCgoCaWQYASABKAQSMQoFZXJyb3IYFCABKAsyIC5jbGF2aWdlci5nZW5lcmF0b3IudjEuSXRlbUVycm9ySAASOQoHZW5jcnlwdBgCIAEoCzImLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5FbmNyeXB0UmVzcG9uc2VIABI5CgdkZWNyeXB0GAMgASgLMiYuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkRlY3J5cHRSZXNwb25zZUgAEj0KCXJlZW5jcnlwdBgEIAEoCzIoLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5SZWVuY3J5cHRSZXNwb25zZUgAEjMKBHNpZ24YBSABKAsyIy5jbGF2aWdlci5nZW5lcmF0b3IudjEuU2lnblJlc3BvbnNlSAASNwoGdmVyaWZ5GAYgASgLMiUuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlZlcmlmeVJlc3BvbnNlSAASMQoDbWFjGAcgASgLMiIuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLk1hY1Jlc3BvbnNlSAASPgoKdmVyaWZ5X21hYxgIIAEoCzIoLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5WZXJpZnlNYWNSZXNwb25zZUgAEksKEWdlbmVyYXRlX2RhdGFfa2V5GAkgASgLMi4uY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkdlbmVyYXRlRGF0YUtleVJlc3BvbnNlSAASOgoId3JhcF9rZXkYCiABKAsyJi5jbGF2aWdlci5nZW5lcmF0b3IudjEuV3JhcEtleVJlc3BvbnNlSAASPgoKdW53cmFwX2tleRgLIAEoCzIoLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5VbndyYXBLZXlSZXNwb25zZUgAEkIKDGFncmVlX3NlY3JldBgMIAEoCzIqLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5BZ3JlZVNlY3JldFJlc3BvbnNlSAASQQoLZW5jYXBzdWxhdGUYDSABKAsyKi5jbGF2aWdlci5nZW5lcmF0b3IudjEuRW5jYXBzdWxhdGVSZXNwb25zZUgAEkEKC2RlY2Fwc3VsYXRlGA4gASgLMiouY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkRlY2Fwc3VsYXRlUmVzcG9uc2VIABJICg9nZW5lcmF0ZV9yYW5kb20YDyABKAsyLS5jbGF2aWdlci5nZW5lcmF0b3IudjEuR2VuZXJhdGVSYW5kb21SZXNwb25zZUgAQggKBnJlc3VsdCJICg9Vc2VCYXRjaFJlcXVlc3QSNQoKb3BlcmF0aW9ucxgBIAMoCzIhLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5Vc2VSZXF1ZXN0IkcKEFVzZUJhdGNoUmVzcG9uc2USMwoHcmVzdWx0cxgBIAMoCzIiLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5Vc2VSZXNwb25zZTLyDwoTQ3J5cHRvZ3JhcGh5U2VydmljZRJdCgdFbmNyeXB0EiUuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkVuY3J5cHRSZXF1ZXN0GiYuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkVuY3J5cHRSZXNwb25zZSIDkAIBEl0KB0RlY3J5cHQSJS5jbGF2aWdlci5nZW5lcmF0b3IudjEuRGVjcnlwdFJlcXVlc3QaJi5jbGF2aWdlci5nZW5lcmF0b3IudjEuRGVjcnlwdFJlc3BvbnNlIgOQAgESVAoEU2lnbhIiLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5TaWduUmVxdWVzdBojLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5TaWduUmVzcG9uc2UiA5ACARJaCgZWZXJpZnkSJC5jbGF2aWdlci5nZW5lcmF0b3IudjEuVmVyaWZ5UmVxdWVzdBolLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5WZXJpZnlSZXNwb25zZSIDkAIBEnIKDkdlbmVyYXRlUmFuZG9tEiwuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkdlbmVyYXRlUmFuZG9tUmVxdWVzdBotLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5HZW5lcmF0ZVJhbmRvbVJlc3BvbnNlIgOQAgESbAoMRW5jcnlwdEJhdGNoEiouY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkVuY3J5cHRCYXRjaFJlcXVlc3QaKy5jbGF2aWdlci5nZW5lcmF0b3IudjEuRW5jcnlwdEJhdGNoUmVzcG9uc2UiA5ACARJsCgxEZWNyeXB0QmF0Y2gSKi5jbGF2aWdlci5nZW5lcmF0b3IudjEuRGVjcnlwdEJhdGNoUmVxdWVzdBorLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5EZWNyeXB0QmF0Y2hSZXNwb25zZSIDkAIBEmMKCVNpZ25CYXRjaBInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5TaWduQmF0Y2hSZXF1ZXN0GiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNpZ25CYXRjaFJlc3BvbnNlIgOQAgESaQoLVmVyaWZ5QmF0Y2gSKS5jbGF2aWdlci5nZW5lcmF0b3IudjEuVmVyaWZ5QmF0Y2hSZXF1ZXN0GiouY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlZlcmlmeUJhdGNoUmVzcG9uc2UiA5ACARJjCglSZWVuY3J5cHQSJy5jbGF2aWdlci5nZW5lcmF0b3IudjEuUmVlbmNyeXB0UmVxdWVzdBooLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5SZWVuY3J5cHRSZXNwb25zZSIDkAIBElEKA01hYxIhLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5NYWNSZXF1ZXN0GiIuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLk1hY1Jlc3BvbnNlIgOQAgESYwoJVmVyaWZ5TWFjEicuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlZlcmlmeU1hY1JlcXVlc3QaKC5jbGF2aWdlci5nZW5lcmF0b3IudjEuVmVyaWZ5TWFjUmVzcG9uc2UiA5ACARJ1Cg9HZW5lcmF0ZURhdGFLZXkSLS5jbGF2aWdlci5nZW5lcmF0b3IudjEuR2VuZXJhdGVEYXRhS2V5UmVxdWVzdBouLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5HZW5lcmF0ZURhdGFLZXlSZXNwb25zZSIDkAIBEmMKCVVud3JhcEtleRInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5VbndyYXBLZXlSZXF1ZXN0GiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlVud3JhcEtleVJlc3BvbnNlIgOQAgESXQoHV3JhcEtleRIlLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5XcmFwS2V5UmVxdWVzdBomLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5XcmFwS2V5UmVzcG9uc2UiA5ACARJpCgtBZ3JlZVNlY3JldBIpLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5BZ3JlZVNlY3JldFJlcXVlc3QaKi5jbGF2aWdlci5nZW5lcmF0b3IudjEuQWdyZWVTZWNyZXRSZXNwb25zZSIDkAIBEmkKC0VuY2Fwc3VsYXRlEikuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkVuY2Fwc3VsYXRlUmVxdWVzdBoqLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5FbmNhcHN1bGF0ZVJlc3BvbnNlIgOQAgESaQoLRGVjYXBzdWxhdGUSKS5jbGF2aWdlci5nZW5lcmF0b3IudjEuRGVjYXBzdWxhdGVSZXF1ZXN0GiouY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkRlY2Fwc3VsYXRlUmVzcG9uc2UiA5ACARJgCghVc2VCYXRjaBImLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5Vc2VCYXRjaFJlcXVlc3QaJy5jbGF2aWdlci5nZW5lcmF0b3IudjEuVXNlQmF0Y2hSZXNwb25zZSIDkAIBElAKA1VzZRIhLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5Vc2VSZXF1ZXN0GiIuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlVzZVJlc3BvbnNlKAEwAWIGcHJvdG8z");
 
 /**
  * @generated from message claviger.generator.v1.EncryptRequest
@@ -77,6 +77,9 @@ export type DecryptRequest = Message<"claviger.generator.v1.DecryptRequest"> & {
   name: string;
 
   /**
+   * What Encrypt made; for RSA-OAEP also what others made with the public key, as long as its modulus,
+   * the label being the associated data.
+   *
    * @generated from field: bytes ciphertext = 2;
    */
   ciphertext: Uint8Array;
@@ -85,6 +88,13 @@ export type DecryptRequest = Message<"claviger.generator.v1.DecryptRequest"> & {
    * @generated from field: bytes associated_data = 3;
    */
   associatedData: Uint8Array;
+
+  /**
+   * For a ciphertext that does not name its version; zero: the current one.
+   *
+   * @generated from field: uint32 version = 4;
+   */
+  version: number;
 };
 
 /**
@@ -138,6 +148,20 @@ export type SignRequest = Message<"claviger.generator.v1.SignRequest"> & {
    * @generated from field: uint32 version = 3;
    */
   version: number;
+
+  /**
+   * In the message's place: its digest by the algorithm's own hash (ECDSA and RSA alone).
+   *
+   * @generated from field: bytes digest = 4;
+   */
+  digest: Uint8Array;
+
+  /**
+   * The context string of FIPS 204 and FIPS 205, at most 255 bytes; ML-DSA and SLH-DSA alone.
+   *
+   * @generated from field: bytes context = 5;
+   */
+  context: Uint8Array;
 };
 
 /**
@@ -152,7 +176,7 @@ export const SignRequestSchema: GenMessage<SignRequest> = /*@__PURE__*/
  */
 export type SignResponse = Message<"claviger.generator.v1.SignResponse"> & {
   /**
-   * ECDSA: the DER ECDSA-Sig-Value of RFC 3279.
+   * As docs/formats.md says for the algorithm; ECDSA: the DER ECDSA-Sig-Value of RFC 3279.
    *
    * @generated from field: bytes signature = 1;
    */
@@ -196,6 +220,18 @@ export type VerifyRequest = Message<"claviger.generator.v1.VerifyRequest"> & {
    * @generated from field: uint32 version = 4;
    */
   version: number;
+
+  /**
+   * In the message's place, as for Sign.
+   *
+   * @generated from field: bytes digest = 5;
+   */
+  digest: Uint8Array;
+
+  /**
+   * @generated from field: bytes context = 6;
+   */
+  context: Uint8Array;
 };
 
 /**
@@ -625,6 +661,812 @@ export const VerifyResultSchema: GenMessage<VerifyResult> = /*@__PURE__*/
   messageDesc(file_claviger_generator_v1_cryptography, 25);
 
 /**
+ * @generated from message claviger.generator.v1.ReencryptRequest
+ */
+export type ReencryptRequest = Message<"claviger.generator.v1.ReencryptRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bytes ciphertext = 2;
+   */
+  ciphertext: Uint8Array;
+
+  /**
+   * @generated from field: bytes associated_data = 3;
+   */
+  associatedData: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.generator.v1.ReencryptRequest.
+ * Use `create(ReencryptRequestSchema)` to create a new message.
+ */
+export const ReencryptRequestSchema: GenMessage<ReencryptRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 26);
+
+/**
+ * @generated from message claviger.generator.v1.ReencryptResponse
+ */
+export type ReencryptResponse = Message<"claviger.generator.v1.ReencryptResponse"> & {
+  /**
+   * @generated from field: bytes ciphertext = 1;
+   */
+  ciphertext: Uint8Array;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+
+  /**
+   * The version that it was encrypted with before.
+   *
+   * @generated from field: uint32 previous_version = 3;
+   */
+  previousVersion: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.ReencryptResponse.
+ * Use `create(ReencryptResponseSchema)` to create a new message.
+ */
+export const ReencryptResponseSchema: GenMessage<ReencryptResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 27);
+
+/**
+ * @generated from message claviger.generator.v1.MacRequest
+ */
+export type MacRequest = Message<"claviger.generator.v1.MacRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * At most 1 MiB.
+   *
+   * @generated from field: bytes message = 2;
+   */
+  message: Uint8Array;
+
+  /**
+   * Zero: the current version.
+   *
+   * @generated from field: uint32 version = 3;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.MacRequest.
+ * Use `create(MacRequestSchema)` to create a new message.
+ */
+export const MacRequestSchema: GenMessage<MacRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 28);
+
+/**
+ * @generated from message claviger.generator.v1.MacResponse
+ */
+export type MacResponse = Message<"claviger.generator.v1.MacResponse"> & {
+  /**
+   * As long as the hash.
+   *
+   * @generated from field: bytes tag = 1;
+   */
+  tag: Uint8Array;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.MacResponse.
+ * Use `create(MacResponseSchema)` to create a new message.
+ */
+export const MacResponseSchema: GenMessage<MacResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 29);
+
+/**
+ * @generated from message claviger.generator.v1.VerifyMacRequest
+ */
+export type VerifyMacRequest = Message<"claviger.generator.v1.VerifyMacRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bytes message = 2;
+   */
+  message: Uint8Array;
+
+  /**
+   * @generated from field: bytes tag = 3;
+   */
+  tag: Uint8Array;
+
+  /**
+   * Zero tries the current version.
+   *
+   * @generated from field: uint32 version = 4;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.VerifyMacRequest.
+ * Use `create(VerifyMacRequestSchema)` to create a new message.
+ */
+export const VerifyMacRequestSchema: GenMessage<VerifyMacRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 30);
+
+/**
+ * @generated from message claviger.generator.v1.VerifyMacResponse
+ */
+export type VerifyMacResponse = Message<"claviger.generator.v1.VerifyMacResponse"> & {
+  /**
+   * @generated from field: bool valid = 1;
+   */
+  valid: boolean;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.VerifyMacResponse.
+ * Use `create(VerifyMacResponseSchema)` to create a new message.
+ */
+export const VerifyMacResponseSchema: GenMessage<VerifyMacResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 31);
+
+/**
+ * A secret for its asker alone (docs/formats.md): HPKE (RFC 9180) with X25519, HKDF-SHA256 and
+ * AES-256-GCM, base mode.
+ *
+ * @generated from message claviger.generator.v1.SealedSecret
+ */
+export type SealedSecret = Message<"claviger.generator.v1.SealedSecret"> & {
+  /**
+   * @generated from field: bytes encapsulated_key = 1;
+   */
+  encapsulatedKey: Uint8Array;
+
+  /**
+   * @generated from field: bytes ciphertext = 2;
+   */
+  ciphertext: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.generator.v1.SealedSecret.
+ * Use `create(SealedSecretSchema)` to create a new message.
+ */
+export const SealedSecretSchema: GenMessage<SealedSecret> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 32);
+
+/**
+ * @generated from message claviger.generator.v1.GenerateDataKeyRequest
+ */
+export type GenerateDataKeyRequest = Message<"claviger.generator.v1.GenerateDataKeyRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Of an AES-GCM key alone.
+   *
+   * @generated from field: bytes associated_data = 2;
+   */
+  associatedData: Uint8Array;
+
+  /**
+   * An X25519 public key, 32 bytes. Empty: only the encrypted data key is wanted.
+   *
+   * @generated from field: bytes recipient_public_key = 3;
+   */
+  recipientPublicKey: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.generator.v1.GenerateDataKeyRequest.
+ * Use `create(GenerateDataKeyRequestSchema)` to create a new message.
+ */
+export const GenerateDataKeyRequestSchema: GenMessage<GenerateDataKeyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 33);
+
+/**
+ * @generated from message claviger.generator.v1.GenerateDataKeyResponse
+ */
+export type GenerateDataKeyResponse = Message<"claviger.generator.v1.GenerateDataKeyResponse"> & {
+  /**
+   * For an AES-GCM key a ciphertext that Decrypt opens, for an AES-KWP key one that UnwrapKey opens.
+   *
+   * @generated from field: bytes encrypted_key = 1;
+   */
+  encryptedKey: Uint8Array;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+
+  /**
+   * @generated from field: claviger.generator.v1.SealedSecret sealed_key = 3;
+   */
+  sealedKey?: SealedSecret | undefined;
+};
+
+/**
+ * Describes the message claviger.generator.v1.GenerateDataKeyResponse.
+ * Use `create(GenerateDataKeyResponseSchema)` to create a new message.
+ */
+export const GenerateDataKeyResponseSchema: GenMessage<GenerateDataKeyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 34);
+
+/**
+ * @generated from message claviger.generator.v1.WrapKeyRequest
+ */
+export type WrapKeyRequest = Message<"claviger.generator.v1.WrapKeyRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The exportable key that is wrapped.
+   *
+   * @generated from field: string target_name = 2;
+   */
+  targetName: string;
+
+  /**
+   * Zero: the current version.
+   *
+   * @generated from field: uint32 target_version = 3;
+   */
+  targetVersion: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.WrapKeyRequest.
+ * Use `create(WrapKeyRequestSchema)` to create a new message.
+ */
+export const WrapKeyRequestSchema: GenMessage<WrapKeyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 35);
+
+/**
+ * @generated from message claviger.generator.v1.WrapKeyResponse
+ */
+export type WrapKeyResponse = Message<"claviger.generator.v1.WrapKeyResponse"> & {
+  /**
+   * @generated from field: bytes wrapped_key = 1;
+   */
+  wrappedKey: Uint8Array;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+
+  /**
+   * @generated from field: uint32 target_version = 3;
+   */
+  targetVersion: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.WrapKeyResponse.
+ * Use `create(WrapKeyResponseSchema)` to create a new message.
+ */
+export const WrapKeyResponseSchema: GenMessage<WrapKeyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 36);
+
+/**
+ * @generated from message claviger.generator.v1.UnwrapKeyRequest
+ */
+export type UnwrapKeyRequest = Message<"claviger.generator.v1.UnwrapKeyRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bytes wrapped_key = 2;
+   */
+  wrappedKey: Uint8Array;
+
+  /**
+   * Zero: the current version.
+   *
+   * @generated from field: uint32 version = 3;
+   */
+  version: number;
+
+  /**
+   * @generated from field: bytes recipient_public_key = 4;
+   */
+  recipientPublicKey: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.generator.v1.UnwrapKeyRequest.
+ * Use `create(UnwrapKeyRequestSchema)` to create a new message.
+ */
+export const UnwrapKeyRequestSchema: GenMessage<UnwrapKeyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 37);
+
+/**
+ * @generated from message claviger.generator.v1.UnwrapKeyResponse
+ */
+export type UnwrapKeyResponse = Message<"claviger.generator.v1.UnwrapKeyResponse"> & {
+  /**
+   * @generated from field: claviger.generator.v1.SealedSecret sealed_key = 1;
+   */
+  sealedKey?: SealedSecret | undefined;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.UnwrapKeyResponse.
+ * Use `create(UnwrapKeyResponseSchema)` to create a new message.
+ */
+export const UnwrapKeyResponseSchema: GenMessage<UnwrapKeyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 38);
+
+/**
+ * @generated from message claviger.generator.v1.AgreeSecretRequest
+ */
+export type AgreeSecretRequest = Message<"claviger.generator.v1.AgreeSecretRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * SubjectPublicKeyInfo, DER, on the key's own curve.
+   *
+   * @generated from field: bytes peer_public_key = 2;
+   */
+  peerPublicKey: Uint8Array;
+
+  /**
+   * Zero: the current version.
+   *
+   * @generated from field: uint32 version = 3;
+   */
+  version: number;
+
+  /**
+   * @generated from field: bytes recipient_public_key = 4;
+   */
+  recipientPublicKey: Uint8Array;
+
+  /**
+   * Where length_bytes is not zero, HKDF-SHA256 (RFC 5869) derives so many bytes, at most 1024, from
+   * the agreed secret; else the secret itself is the answer.
+   *
+   * @generated from field: uint32 length_bytes = 5;
+   */
+  lengthBytes: number;
+
+  /**
+   * @generated from field: bytes salt = 6;
+   */
+  salt: Uint8Array;
+
+  /**
+   * @generated from field: bytes info = 7;
+   */
+  info: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.generator.v1.AgreeSecretRequest.
+ * Use `create(AgreeSecretRequestSchema)` to create a new message.
+ */
+export const AgreeSecretRequestSchema: GenMessage<AgreeSecretRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 39);
+
+/**
+ * @generated from message claviger.generator.v1.AgreeSecretResponse
+ */
+export type AgreeSecretResponse = Message<"claviger.generator.v1.AgreeSecretResponse"> & {
+  /**
+   * @generated from field: claviger.generator.v1.SealedSecret sealed_secret = 1;
+   */
+  sealedSecret?: SealedSecret | undefined;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.AgreeSecretResponse.
+ * Use `create(AgreeSecretResponseSchema)` to create a new message.
+ */
+export const AgreeSecretResponseSchema: GenMessage<AgreeSecretResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 40);
+
+/**
+ * @generated from message claviger.generator.v1.EncapsulateRequest
+ */
+export type EncapsulateRequest = Message<"claviger.generator.v1.EncapsulateRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+
+  /**
+   * @generated from field: bytes recipient_public_key = 3;
+   */
+  recipientPublicKey: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.generator.v1.EncapsulateRequest.
+ * Use `create(EncapsulateRequestSchema)` to create a new message.
+ */
+export const EncapsulateRequestSchema: GenMessage<EncapsulateRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 41);
+
+/**
+ * @generated from message claviger.generator.v1.EncapsulateResponse
+ */
+export type EncapsulateResponse = Message<"claviger.generator.v1.EncapsulateResponse"> & {
+  /**
+   * @generated from field: bytes encapsulation = 1;
+   */
+  encapsulation: Uint8Array;
+
+  /**
+   * @generated from field: claviger.generator.v1.SealedSecret sealed_secret = 2;
+   */
+  sealedSecret?: SealedSecret | undefined;
+
+  /**
+   * @generated from field: uint32 version = 3;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.EncapsulateResponse.
+ * Use `create(EncapsulateResponseSchema)` to create a new message.
+ */
+export const EncapsulateResponseSchema: GenMessage<EncapsulateResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 42);
+
+/**
+ * @generated from message claviger.generator.v1.DecapsulateRequest
+ */
+export type DecapsulateRequest = Message<"claviger.generator.v1.DecapsulateRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bytes encapsulation = 2;
+   */
+  encapsulation: Uint8Array;
+
+  /**
+   * @generated from field: uint32 version = 3;
+   */
+  version: number;
+
+  /**
+   * @generated from field: bytes recipient_public_key = 4;
+   */
+  recipientPublicKey: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.generator.v1.DecapsulateRequest.
+ * Use `create(DecapsulateRequestSchema)` to create a new message.
+ */
+export const DecapsulateRequestSchema: GenMessage<DecapsulateRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 43);
+
+/**
+ * @generated from message claviger.generator.v1.DecapsulateResponse
+ */
+export type DecapsulateResponse = Message<"claviger.generator.v1.DecapsulateResponse"> & {
+  /**
+   * @generated from field: claviger.generator.v1.SealedSecret sealed_secret = 1;
+   */
+  sealedSecret?: SealedSecret | undefined;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.DecapsulateResponse.
+ * Use `create(DecapsulateResponseSchema)` to create a new message.
+ */
+export const DecapsulateResponseSchema: GenMessage<DecapsulateResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 44);
+
+/**
+ * @generated from message claviger.generator.v1.UseRequest
+ */
+export type UseRequest = Message<"claviger.generator.v1.UseRequest"> & {
+  /**
+   * The caller's own; its answer carries it.
+   *
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from oneof claviger.generator.v1.UseRequest.operation
+   */
+  operation: {
+    /**
+     * @generated from field: claviger.generator.v1.EncryptRequest encrypt = 2;
+     */
+    value: EncryptRequest;
+    case: "encrypt";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.DecryptRequest decrypt = 3;
+     */
+    value: DecryptRequest;
+    case: "decrypt";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.ReencryptRequest reencrypt = 4;
+     */
+    value: ReencryptRequest;
+    case: "reencrypt";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.SignRequest sign = 5;
+     */
+    value: SignRequest;
+    case: "sign";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.VerifyRequest verify = 6;
+     */
+    value: VerifyRequest;
+    case: "verify";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.MacRequest mac = 7;
+     */
+    value: MacRequest;
+    case: "mac";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.VerifyMacRequest verify_mac = 8;
+     */
+    value: VerifyMacRequest;
+    case: "verifyMac";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.GenerateDataKeyRequest generate_data_key = 9;
+     */
+    value: GenerateDataKeyRequest;
+    case: "generateDataKey";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.WrapKeyRequest wrap_key = 10;
+     */
+    value: WrapKeyRequest;
+    case: "wrapKey";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.UnwrapKeyRequest unwrap_key = 11;
+     */
+    value: UnwrapKeyRequest;
+    case: "unwrapKey";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.AgreeSecretRequest agree_secret = 12;
+     */
+    value: AgreeSecretRequest;
+    case: "agreeSecret";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.EncapsulateRequest encapsulate = 13;
+     */
+    value: EncapsulateRequest;
+    case: "encapsulate";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.DecapsulateRequest decapsulate = 14;
+     */
+    value: DecapsulateRequest;
+    case: "decapsulate";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.GenerateRandomRequest generate_random = 15;
+     */
+    value: GenerateRandomRequest;
+    case: "generateRandom";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message claviger.generator.v1.UseRequest.
+ * Use `create(UseRequestSchema)` to create a new message.
+ */
+export const UseRequestSchema: GenMessage<UseRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 45);
+
+/**
+ * @generated from message claviger.generator.v1.UseResponse
+ */
+export type UseResponse = Message<"claviger.generator.v1.UseResponse"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from oneof claviger.generator.v1.UseResponse.result
+   */
+  result: {
+    /**
+     * @generated from field: claviger.generator.v1.ItemError error = 20;
+     */
+    value: ItemError;
+    case: "error";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.EncryptResponse encrypt = 2;
+     */
+    value: EncryptResponse;
+    case: "encrypt";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.DecryptResponse decrypt = 3;
+     */
+    value: DecryptResponse;
+    case: "decrypt";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.ReencryptResponse reencrypt = 4;
+     */
+    value: ReencryptResponse;
+    case: "reencrypt";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.SignResponse sign = 5;
+     */
+    value: SignResponse;
+    case: "sign";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.VerifyResponse verify = 6;
+     */
+    value: VerifyResponse;
+    case: "verify";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.MacResponse mac = 7;
+     */
+    value: MacResponse;
+    case: "mac";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.VerifyMacResponse verify_mac = 8;
+     */
+    value: VerifyMacResponse;
+    case: "verifyMac";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.GenerateDataKeyResponse generate_data_key = 9;
+     */
+    value: GenerateDataKeyResponse;
+    case: "generateDataKey";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.WrapKeyResponse wrap_key = 10;
+     */
+    value: WrapKeyResponse;
+    case: "wrapKey";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.UnwrapKeyResponse unwrap_key = 11;
+     */
+    value: UnwrapKeyResponse;
+    case: "unwrapKey";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.AgreeSecretResponse agree_secret = 12;
+     */
+    value: AgreeSecretResponse;
+    case: "agreeSecret";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.EncapsulateResponse encapsulate = 13;
+     */
+    value: EncapsulateResponse;
+    case: "encapsulate";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.DecapsulateResponse decapsulate = 14;
+     */
+    value: DecapsulateResponse;
+    case: "decapsulate";
+  } | {
+    /**
+     * @generated from field: claviger.generator.v1.GenerateRandomResponse generate_random = 15;
+     */
+    value: GenerateRandomResponse;
+    case: "generateRandom";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message claviger.generator.v1.UseResponse.
+ * Use `create(UseResponseSchema)` to create a new message.
+ */
+export const UseResponseSchema: GenMessage<UseResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 46);
+
+/**
+ * @generated from message claviger.generator.v1.UseBatchRequest
+ */
+export type UseBatchRequest = Message<"claviger.generator.v1.UseBatchRequest"> & {
+  /**
+   * @generated from field: repeated claviger.generator.v1.UseRequest operations = 1;
+   */
+  operations: UseRequest[];
+};
+
+/**
+ * Describes the message claviger.generator.v1.UseBatchRequest.
+ * Use `create(UseBatchRequestSchema)` to create a new message.
+ */
+export const UseBatchRequestSchema: GenMessage<UseBatchRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 47);
+
+/**
+ * @generated from message claviger.generator.v1.UseBatchResponse
+ */
+export type UseBatchResponse = Message<"claviger.generator.v1.UseBatchResponse"> & {
+  /**
+   * In the order of the operations.
+   *
+   * @generated from field: repeated claviger.generator.v1.UseResponse results = 1;
+   */
+  results: UseResponse[];
+};
+
+/**
+ * Describes the message claviger.generator.v1.UseBatchResponse.
+ * Use `create(UseBatchResponseSchema)` to create a new message.
+ */
+export const UseBatchResponseSchema: GenMessage<UseBatchResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_cryptography, 48);
+
+/**
  * CryptographyService uses keys. Plaintext keys never leave the generator.
  *
  * @generated from service claviger.generator.v1.CryptographyService
@@ -703,6 +1545,112 @@ export const CryptographyService: GenService<{
     methodKind: "unary";
     input: typeof VerifyBatchRequestSchema;
     output: typeof VerifyBatchResponseSchema;
+  },
+  /**
+   * Decrypts and encrypts anew with the current version; the plaintext stays in the generator.
+   *
+   * @generated from rpc claviger.generator.v1.CryptographyService.Reencrypt
+   */
+  reencrypt: {
+    methodKind: "unary";
+    input: typeof ReencryptRequestSchema;
+    output: typeof ReencryptResponseSchema;
+  },
+  /**
+   * @generated from rpc claviger.generator.v1.CryptographyService.Mac
+   */
+  mac: {
+    methodKind: "unary";
+    input: typeof MacRequestSchema;
+    output: typeof MacResponseSchema;
+  },
+  /**
+   * @generated from rpc claviger.generator.v1.CryptographyService.VerifyMac
+   */
+  verifyMac: {
+    methodKind: "unary";
+    input: typeof VerifyMacRequestSchema;
+    output: typeof VerifyMacResponseSchema;
+  },
+  /**
+   * A fresh 256-bit key, encrypted (or wrapped) with a key of Claviger's and, unless declined, sealed
+   * to the caller.
+   *
+   * @generated from rpc claviger.generator.v1.CryptographyService.GenerateDataKey
+   */
+  generateDataKey: {
+    methodKind: "unary";
+    input: typeof GenerateDataKeyRequestSchema;
+    output: typeof GenerateDataKeyResponseSchema;
+  },
+  /**
+   * Opens what was wrapped with AES-KWP (RFC 5649), such as a data key.
+   *
+   * @generated from rpc claviger.generator.v1.CryptographyService.UnwrapKey
+   */
+  unwrapKey: {
+    methodKind: "unary";
+    input: typeof UnwrapKeyRequestSchema;
+    output: typeof UnwrapKeyResponseSchema;
+  },
+  /**
+   * Wraps an exportable key of Claviger's, in AES-KWP (RFC 5649), with another.
+   *
+   * @generated from rpc claviger.generator.v1.CryptographyService.WrapKey
+   */
+  wrapKey: {
+    methodKind: "unary";
+    input: typeof WrapKeyRequestSchema;
+    output: typeof WrapKeyResponseSchema;
+  },
+  /**
+   * ECDH or X25519 with a peer's public key.
+   *
+   * @generated from rpc claviger.generator.v1.CryptographyService.AgreeSecret
+   */
+  agreeSecret: {
+    methodKind: "unary";
+    input: typeof AgreeSecretRequestSchema;
+    output: typeof AgreeSecretResponseSchema;
+  },
+  /**
+   * ML-KEM, with the key's public half.
+   *
+   * @generated from rpc claviger.generator.v1.CryptographyService.Encapsulate
+   */
+  encapsulate: {
+    methodKind: "unary";
+    input: typeof EncapsulateRequestSchema;
+    output: typeof EncapsulateResponseSchema;
+  },
+  /**
+   * @generated from rpc claviger.generator.v1.CryptographyService.Decapsulate
+   */
+  decapsulate: {
+    methodKind: "unary";
+    input: typeof DecapsulateRequestSchema;
+    output: typeof DecapsulateResponseSchema;
+  },
+  /**
+   * At most 1000 operations of any kind, each with its own decision, audit record, and answer or error.
+   *
+   * @generated from rpc claviger.generator.v1.CryptographyService.UseBatch
+   */
+  useBatch: {
+    methodKind: "unary";
+    input: typeof UseBatchRequestSchema;
+    output: typeof UseBatchResponseSchema;
+  },
+  /**
+   * Operations without end, answered as they finish, in any order. At most 256 are under way at once:
+   * past that, the stream is not read until one is answered.
+   *
+   * @generated from rpc claviger.generator.v1.CryptographyService.Use
+   */
+  use: {
+    methodKind: "bidi_streaming";
+    input: typeof UseRequestSchema;
+    output: typeof UseResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_claviger_generator_v1_cryptography, 0);

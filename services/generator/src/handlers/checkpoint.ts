@@ -2,8 +2,8 @@ import { DomainError } from "@claviger/domain-error";
 import { formatCheckpointText } from "@claviger/merkle";
 import type { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import type { Handlers } from "@claviger/rpc";
-import { signWith } from "../cryptography.ts";
 import type { KeyStore } from "../key-store.ts";
+import { signWith } from "../operations/signing.ts";
 
 const checkpointKey = "system/audit-checkpoint";
 
@@ -22,7 +22,11 @@ export function checkpointHandlers(
       const text = formatCheckpointText({ origin, size: Number(size), root });
       const key = await keyStore.require(checkpointKey, 0, "sign");
       return {
-        signature: await signWith(key, Buffer.from(text, "utf8")),
+        signature: await signWith(key, {
+          message: Buffer.from(text, "utf8"),
+          digest: new Uint8Array(0),
+          context: new Uint8Array(0),
+        }),
         subjectPublicKeyInfo: key.facts.subjectPublicKeyInfo,
       };
     },

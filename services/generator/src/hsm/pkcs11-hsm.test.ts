@@ -1,4 +1,13 @@
-import { createHash, createPublicKey, randomBytes, verify } from "node:crypto";
+import {
+  constants,
+  createHash,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  verify,
+} from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -58,47 +67,127 @@ describe.skipIf(modulePath === undefined)("the HSM port on PKCS#11", () => {
     await expect(hsm.unwrapSecret("k2", wrapped)).rejects.toMatchObject({ kind: "integrity" });
   });
 
-  test("an AES key of the HSM seals and opens, also nothing, and notices a change anywhere", async () => {
-    await hsm.generateKeyringKey("k4");
-    const { publicPoint, wrapped } = await hsm.generateKey("k4", "aes-256");
-    expect(publicPoint).toBeUndefined();
-    const key = await hsm.unwrapKey("k4", "aes-256", wrapped);
-    const nonce = randomBytes(12);
-    const bound = Buffer.from("bound");
-    for (const plaintext of [Buffer.alloc(0), Buffer.from("x"), randomBytes(100_000)]) {
-      const sealed = await hsm.sealAesGcm(key, nonce, bound, plaintext);
-      expect(sealed.length).toBe(plaintext.length + 16);
-      expect(await hsm.openAesGcm(key, nonce, bound, sealed)).toEqual(plaintext);
-      const changed = Buffer.from(sealed);
-      changed[changed.length - 1] = changed.at(-1)! ^ 1;
-      await expect(hsm.openAesGcm(key, nonce, bound, changed)).rejects.toMatchObject({ kind: "integrity" });
-      const otherData = hsm.openAesGcm(key, nonce, Buffer.from("other"), sealed);
-      await expect(otherData).rejects.toMatchObject({ kind: "integrity" });
-    }
-    await hsm.destroyKey(key);
-    await expect(hsm.sealAesGcm(key, nonce, bound, Buffer.from("x"))).rejects.toMatchObject({
-      kind: "unavailable",
+  for (const kind of ["aes-128", "aes-192", "aes-256"] as const) {
+    test(`a key ${kind} of the HSM seals and opens, also nothing, and notices a change anywhere`, async () => {
+      await hsm.generateKeyringKey(`seals-${kind}`);
+      const spec = { kind, use: "encrypt" } as const;
+      const { publicKey, wrapped } = await hsm.generateKey(`seals-${kind}`, spec);
+      expect(publicKey).toBeUndefined();
+      const key = await hsm.unwrapKey(`seals-${kind}`, spec, wrapped);
+      const nonce = randomBytes(12);
+      const bound = Buffer.from("bound");
+      for (const plaintext of [Buffer.alloc(0), Buffer.from("x"), randomBytes(100_000)]) {
+        const sealed = await hsm.sealAesGcm(key, nonce, bound, plaintext);
+        expect(sealed.length).toBe(plaintext.length + 16);
+        expect(await hsm.openAesGcm(key, nonce, bound, sealed)).toEqual(plaintext);
+        const changed = Buffer.from(sealed);
+        changed[changed.length - 1] = changed.at(-1)! ^ 1;
+        await expect(hsm.openAesGcm(key, nonce, bound, changed)).rejects.toMatchObject({ kind: "integrity" });
+        const otherData = hsm.openAesGcm(key, nonce, Buffer.from("other"), sealed);
+        await expect(otherData).rejects.toMatchObject({ kind: "integrity" });
+      }
+      await hsm.destroyKey(key);
+      await expect(hsm.sealAesGcm(key, nonce, bound, Buffer.from("x"))).rejects.toMatchObject({
+        kind: "unavailable",
+      });
     });
+  }
+
+  const signers = [
+    { kind: "ec-p256", hash: "sha256", how: { kind: "ecdsa" } },
+    { kind: "ec-p384", hash: "sha384", how: { kind: "ecdsa" } },
+    { kind: "ec-p521", hash: "sha512", how: { kind: "ecdsa" } },
+    { kind: "rsa-2048", hash: "sha256", how: { kind: "rsa-pss", hash: "sha256" } },
+    { kind: "rsa-2048", hash: "sha256", how: { kind: "rsa-pkcs1", hash: "sha256" } },
+  ] as const;
+  for (const { hash, how, kind } of signers) {
+    test(`a key ${kind} of the HSM signs by ${how.kind} what OpenSSL verifies, and verifies it itself`, async () => {
+      const ring = `signs-${kind}-${how.kind}`;
+      await hsm.generateKeyringKey(ring);
+      const spec = { kind, use: "sign" } as const;
+      const made = await hsm.generateKey(ring, spec);
+      const key = await hsm.unwrapKey(ring, spec, made.wrapped);
+      const digest = createHash(hash).update("message").digest();
+      const signature = await hsm.signDigest(key, how, digest);
+      const publicKey = createPublicKey({ key: made.publicKey!, format: "der", type: "spki" });
+      expect(verify(hash, Buffer.from("message"), openSslOptions(publicKey, how.kind), signature)).toBe(true);
+      expect(await hsm.verifyDigest(publicKey, how, digest, signature)).toBe(true);
+      const other = createHash(hash).update("another").digest();
+      expect(await hsm.verifyDigest(publicKey, how, other, signature)).toBe(false);
+      expect(await hsm.verifyDigest(publicKey, how, digest, signature.subarray(1))).toBe(false);
+    });
+  }
+
+  test("a private key of OpenSSL's signs digests in the HSM", async () => {
+    const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-384" });
+    using pkcs8 = SecretBytes.take(privateKey.export({ type: "pkcs8", format: "der" }));
+    const key = await hsm.importPrivateKey({ kind: "ec-p384", use: "sign" }, pkcs8);
+    const digest = createHash("sha384").update("message").digest();
+    const signature = await hsm.signDigest(key, { kind: "ecdsa" }, digest);
+    expect(verify("sha384", Buffer.from("message"), openSslOptions(publicKey, "ecdsa"), signature)).toBe(
+      true,
+    );
+    await hsm.destroyKey(key);
   });
 
-  test("a P-256 key of the HSM signs what OpenSSL verifies", async () => {
-    await hsm.generateKeyringKey("k5");
-    const { publicPoint, wrapped } = await hsm.generateKey("k5", "ec-p256");
-    const key = await hsm.unwrapKey("k5", "ec-p256", wrapped);
-    const signature = await hsm.signDigest(key, createHash("sha256").update("message").digest());
-    const spki = Buffer.concat([
-      Buffer.from("3059301306072a8648ce3d020106082a8648ce3d030107034200", "hex"),
-      publicPoint!,
-    ]);
-    const publicKey = createPublicKey({ key: spki, format: "der", type: "spki" });
-    const how = { key: publicKey, dsaEncoding: "ieee-p1363" } as const;
-    expect(verify("sha256", Buffer.from("message"), how, signature)).toBe(true);
+  for (const [kind, hash] of [
+    ["secret-32", "sha256"],
+    ["secret-48", "sha384"],
+    ["secret-64", "sha512"],
+  ] as const) {
+    test(`a key ${kind} of the HSM makes one tag of one message`, async () => {
+      const ring = `macs-${kind}`;
+      await hsm.generateKeyringKey(ring);
+      const spec = { kind, use: "sign" } as const;
+      const { wrapped } = await hsm.generateKey(ring, spec);
+      const tags = [];
+      for (const message of ["a", "a", "b"]) {
+        const key = await hsm.unwrapKey(ring, spec, wrapped);
+        tags.push(await hsm.mac(key, hash, Buffer.from(message)));
+        await hsm.destroyKey(key);
+      }
+      expect(tags[0]).toEqual(tags[1]);
+      expect(tags[0]).not.toEqual(tags[2]);
+      expect(tags[0]!.length).toBe(createHash(hash).digest().length);
+    });
+  }
+
+  for (const [kind, namedCurve, bytes] of [
+    ["ec-p256", "P-256", 32],
+    ["ec-p384", "P-384", 48],
+  ] as const) {
+    test(`a key ${kind} of the HSM agrees with OpenSSL, also on secrets that begin with zeros`, async () => {
+      const ring = `agrees-${kind}`;
+      await hsm.generateKeyringKey(ring);
+      const spec = { kind, use: "derive" } as const;
+      const made = await hsm.generateKey(ring, spec);
+      const key = await hsm.unwrapKey(ring, spec, made.wrapped);
+      const ours = createPublicKey({ key: made.publicKey!, format: "der", type: "spki" });
+      for (let count = 0; count < 400; count += 1) {
+        const peer = generateKeyPairSync("ec", { namedCurve });
+        const jwk = peer.publicKey.export({ format: "jwk" });
+        const point = Buffer.concat([
+          Buffer.of(4),
+          Buffer.from(jwk.x!, "base64url"),
+          Buffer.from(jwk.y!, "base64url"),
+        ]);
+        using secret = await hsm.deriveSecret(key, point, bytes);
+        const theirs = diffieHellman({ privateKey: peer.privateKey, publicKey: ours });
+        expect(Buffer.from(secret.expose())).toEqual(theirs);
+      }
+    });
+  }
+
+  test("what the module lacks is told by name", () => {
+    expect(hsm.lacks({ kind: "aes-256", use: "encrypt" })).toBeUndefined();
+    expect(hsm.lacks({ kind: "rsa-3072", use: "decrypt" })).toContain("CKM_RSA_PKCS_OAEP");
   });
 
   test("operations at the same time do not mix, also far more than there are sessions", async () => {
     await hsm.generateKeyringKey("k6");
-    const { wrapped } = await hsm.generateKey("k6", "aes-256");
-    const key = await hsm.unwrapKey("k6", "aes-256", wrapped);
+    const aes = { kind: "aes-256", use: "encrypt" } as const;
+    const { wrapped } = await hsm.generateKey("k6", aes);
+    const key = await hsm.unwrapKey("k6", aes, wrapped);
     const work = Array.from({ length: 200 }, async (_, at) => {
       const nonce = randomBytes(12);
       const plaintext = Buffer.from(`item ${at}`);
@@ -124,3 +213,9 @@ describe.skipIf(modulePath === undefined)("the HSM port on PKCS#11", () => {
     await expect(hsm.wrapSecret("k7", secret)).rejects.toMatchObject({ kind: "unavailable" });
   });
 });
+
+function openSslOptions(key: KeyObject, kind: "ecdsa" | "rsa-pss" | "rsa-pkcs1") {
+  if (kind === "ecdsa") return { key, dsaEncoding: "ieee-p1363" } as const;
+  if (kind === "rsa-pkcs1") return { key, padding: constants.RSA_PKCS1_PADDING };
+  return { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 };
+}

@@ -1,16 +1,20 @@
+import type { KeyObject } from "node:crypto";
 import { DomainError, isDomainError } from "@claviger/domain-error";
-import { SecretBytes } from "@claviger/secret-bytes";
+import type { SecretBytes } from "@claviger/secret-bytes";
 import pkcs11 from "pkcs11js";
-import type { GeneratedHsmKey, Hsm, HsmKey, HsmKeyKind, KeyringKeyId } from "./port.ts";
+import { asBuffer, digestSignature, ecdh, gcm, hmac, keyWrap, tagBytes } from "./mechanism-parameters.ts";
+import { carryIn, readSecret, verifyInHsm } from "./passing-objects.ts";
+import type { GeneratedHsmKey, Hsm, HsmKey, HsmKeySpec, HsmSignature, KeyringKeyId } from "./port.ts";
+import { publicKeyTemplate, readPublicKey } from "./public-keys.ts";
 import { findToken, isPkcs11, loadModule, type Session, SessionPool, type TokenOptions } from "./sessions.ts";
 import * as templates from "./templates.ts";
+import { TokenObjects } from "./token-objects.ts";
+import { createCapabilities } from "./vendor-profile.ts";
 import { padSecret, unpadSecret } from "./wrapped-secret.ts";
 
-const wrap = { mechanism: pkcs11.CKM_AES_KEY_WRAP_PAD };
 const wrappedBytesMax = 64 * 1024;
-const tagBytes = 16;
-const macBytes = 32;
-const uncompressedPointBytes = 65;
+const macBytesMax = 64;
+const signatureBytesMax = 1024;
 
 /** Opens the token that the ceremony made. @throws DomainError `unavailable` */
 export function openPkcs11Hsm(options: TokenOptions & { pin: string }): Hsm {
@@ -28,14 +32,19 @@ class Pkcs11Hsm implements Hsm {
   readonly #module: pkcs11.PKCS11;
   readonly #pool: SessionPool;
   readonly #description: string;
-  /** Handles of token objects stay valid; finding them costs milliseconds among many. */
-  readonly #handles = new Map<string, Buffer>();
+  readonly lacks: (spec: HsmKeySpec) => string | undefined;
+  readonly #objects: TokenObjects;
 
   constructor(module: pkcs11.PKCS11, slot: Buffer, pin: string) {
     this.#module = module;
+    this.#objects = new TokenObjects(module);
     this.#pool = new SessionPool(module, slot, pin);
     const token = module.C_GetTokenInfo(slot);
     const { major, minor } = token.firmwareVersion;
+    this.lacks = createCapabilities({
+      manufacturer: `${token.manufacturerID} ${token.model}`,
+      mechanisms: module.C_GetMechanismList(slot),
+    });
     this.#description = `${token.model.replaceAll("\0", " ").trim()} ${major}.${minor}`;
   }
 
@@ -55,14 +64,10 @@ class Pkcs11Hsm implements Hsm {
         templates.keyringKey(id),
       );
       try {
-        const recovery = this.#object(
-          session,
-          templates.labels.recovery,
-          templates.byLabel(templates.labels.recovery),
-        );
-        const recoveryWrap = this.#module.C_WrapKey(session, wrap, recovery, key, Buffer.alloc(128));
+        const recovery = this.#objects.labelled(session, templates.labels.recovery);
+        const recoveryWrap = this.#module.C_WrapKey(session, keyWrap, recovery, key, Buffer.alloc(128));
         this.#module.C_SetAttributeValue(session, key, templates.closed);
-        this.#handles.set(id, key);
+        this.#objects.remember(id, key);
         return { recoveryWrap };
       } catch (error) {
         this.#module.C_DestroyObject(session, key);
@@ -73,8 +78,8 @@ class Pkcs11Hsm implements Hsm {
 
   async destroyKeyringKey(id: KeyringKeyId): Promise<void> {
     await this.#run((session) => {
-      this.#module.C_DestroyObject(session, this.#keyringKey(session, id));
-      this.#handles.delete(id);
+      this.#module.C_DestroyObject(session, this.#objects.keyringKey(session, id));
+      this.#objects.forget(id);
     });
   }
 
@@ -83,10 +88,10 @@ class Pkcs11Hsm implements Hsm {
     return this.#run(async (session) => {
       const object = this.#module.C_CreateObject(session, templates.secretToWrap(asBuffer(padded.expose())));
       try {
-        const wrapping = this.#keyringKey(session, keyringKey);
+        const wrapping = this.#objects.keyringKey(session, keyringKey);
         return await this.#module.C_WrapKeyAsync(
           session,
-          wrap,
+          keyWrap,
           wrapping,
           object,
           Buffer.alloc(wrappedBytesMax),
@@ -101,68 +106,61 @@ class Pkcs11Hsm implements Hsm {
     return this.#run(async (session) => {
       const object = await this.#unwrap(session, keyringKey, wrapped, templates.secretToRead);
       try {
-        // Space of our own, outside the V8 heap, that we can clear.
-        using padded = SecretBytes.allocate(wrapped.length);
-        const [attribute] = this.#module.C_GetAttributeValue(session, object, [
-          { type: pkcs11.CKA_VALUE, value: asBuffer(padded.expose()) },
-        ]);
-        using value = SecretBytes.take(attribute!.value as unknown as Buffer);
-        return unpadSecret(value);
+        using padded = readSecret(this.#module, session, object, wrapped.length);
+        return unpadSecret(padded);
       } finally {
         this.#module.C_DestroyObject(session, object);
       }
     });
   }
 
-  async generateKey(keyringKey: KeyringKeyId, kind: HsmKeyKind): Promise<GeneratedHsmKey> {
+  async generateKey(keyringKey: KeyringKeyId, spec: HsmKeySpec): Promise<GeneratedHsmKey> {
     return this.#run(async (session) => {
-      const wrapping = this.#keyringKey(session, keyringKey);
-      const { publicKey, secret } = await this.#generate(session, kind);
+      const wrapping = this.#objects.keyringKey(session, keyringKey);
+      const made = await this.#generate(session, spec);
       try {
         const wrapped = await this.#module.C_WrapKeyAsync(
           session,
-          wrap,
+          keyWrap,
           wrapping,
-          secret,
-          Buffer.alloc(1024),
+          made.secret,
+          Buffer.alloc(wrappedBytesMax),
         );
-        return { wrapped, publicPoint: publicKey && this.#publicPoint(session, publicKey) };
+        const publicKey = made.publicKey && readPublicKey(this.#module, session, made.publicKey, spec.kind);
+        return { wrapped, publicKey };
       } finally {
-        this.#module.C_DestroyObject(session, secret);
-        if (publicKey !== undefined) this.#module.C_DestroyObject(session, publicKey);
+        this.#module.C_DestroyObject(session, made.secret);
+        if (made.publicKey !== undefined) this.#module.C_DestroyObject(session, made.publicKey);
       }
     });
   }
 
-  async #generate(session: Session, kind: HsmKeyKind): Promise<{ secret: Buffer; publicKey?: Buffer }> {
-    if (kind === "aes-256") {
-      const mechanism = { mechanism: pkcs11.CKM_AES_KEY_GEN };
-      return { secret: await this.#module.C_GenerateKeyAsync(session, mechanism, templates.generatedAesKey) };
+  async #generate(session: Session, spec: HsmKeySpec): Promise<{ secret: Buffer; publicKey?: Buffer }> {
+    const form = templates.generated(spec);
+    const mechanism = { mechanism: form.generate };
+    if (form.shape === "secret") {
+      return { secret: await this.#module.C_GenerateKeyAsync(session, mechanism, form.template) };
     }
-    const pair = await this.#module.C_GenerateKeyPairAsync(
+    const { privateKey, publicKey } = await this.#module.C_GenerateKeyPairAsync(
       session,
-      { mechanism: pkcs11.CKM_EC_KEY_PAIR_GEN },
-      templates.generatedP256Public,
-      templates.generatedP256Private,
+      mechanism,
+      form.publicTemplate,
+      form.privateTemplate,
     );
-    return { secret: pair.privateKey, publicKey: pair.publicKey };
+    return { secret: privateKey, publicKey };
   }
 
-  /** CKA_EC_POINT is the point inside a DER OCTET STRING (PKCS#11 v3.0, 2.3.3). */
-  #publicPoint(session: Session, publicKey: Buffer): Buffer {
-    const [attribute] = this.#module.C_GetAttributeValue(session, publicKey, [{ type: pkcs11.CKA_EC_POINT }]);
-    const value = attribute!.value as unknown as Buffer;
-    const point = value.subarray(value.length - uncompressedPointBytes);
-    if (value.length !== uncompressedPointBytes + 2 || value[0] !== 0x04 || point[0] !== 0x04) {
-      throw new DomainError("integrity", "the HSM made a public key of an unknown shape");
-    }
-    return Buffer.from(point);
-  }
-
-  async unwrapKey(keyringKey: KeyringKeyId, kind: HsmKeyKind, wrapped: Uint8Array): Promise<HsmKey> {
+  async unwrapKey(keyringKey: KeyringKeyId, spec: HsmKeySpec, wrapped: Uint8Array): Promise<HsmKey> {
     return this.#run(async (session) => ({
-      kind,
-      handle: await this.#unwrap(session, keyringKey, wrapped, templates.keyInUse[kind]),
+      ...spec,
+      handle: await this.#unwrap(session, keyringKey, wrapped, templates.keyInUse(spec)),
+    }));
+  }
+
+  async importPrivateKey(spec: HsmKeySpec, pkcs8: SecretBytes): Promise<HsmKey> {
+    return this.#run(async (session) => ({
+      ...spec,
+      handle: await carryIn(this.#module, session, pkcs8, templates.keyInUse(spec)),
     }));
   }
 
@@ -207,19 +205,59 @@ class Pkcs11Hsm implements Hsm {
     });
   }
 
-  async signDigest(key: HsmKey, digest: Uint8Array): Promise<Buffer> {
+  async signDigest(key: HsmKey, signature: HsmSignature, digest: Uint8Array): Promise<Buffer> {
+    const { input, mechanism } = digestSignature(signature, digest);
     return this.#run(async (session) => {
-      this.#module.C_SignInit(session, { mechanism: pkcs11.CKM_ECDSA }, key.handle);
-      return this.#module.C_SignAsync(session, asBuffer(digest), Buffer.alloc(256));
+      this.#module.C_SignInit(session, mechanism, key.handle);
+      return this.#module.C_SignAsync(session, input, Buffer.alloc(signatureBytesMax));
+    });
+  }
+
+  async verifyDigest(
+    publicKey: KeyObject,
+    signature: HsmSignature,
+    digest: Uint8Array,
+    signed: Uint8Array,
+  ): Promise<boolean> {
+    return this.#run((session) =>
+      verifyInHsm(
+        this.#module,
+        session,
+        publicKeyTemplate(publicKey),
+        digestSignature(signature, digest),
+        signed,
+      ),
+    );
+  }
+
+  async mac(key: HsmKey, hash: "sha256" | "sha384" | "sha512", data: Uint8Array): Promise<Buffer> {
+    return this.#run(async (session) => {
+      this.#module.C_SignInit(session, hmac(hash), key.handle);
+      return this.#module.C_SignAsync(session, asBuffer(data), Buffer.alloc(macBytesMax));
+    });
+  }
+
+  async deriveSecret(key: HsmKey, peerPoint: Uint8Array, secretBytes: number): Promise<SecretBytes> {
+    return this.#run(async (session) => {
+      const object = await this.#module.C_DeriveKeyAsync(
+        session,
+        ecdh(peerPoint),
+        key.handle,
+        templates.agreedSecret(secretBytes),
+      );
+      try {
+        return readSecret(this.#module, session, object, secretBytes);
+      } finally {
+        this.#module.C_DestroyObject(session, object);
+      }
     });
   }
 
   async bindingMac(data: Uint8Array): Promise<Buffer> {
     return this.#run(async (session) => {
-      const label = templates.labels.binding;
-      const key = this.#object(session, label, templates.byLabel(label));
-      this.#module.C_SignInit(session, { mechanism: pkcs11.CKM_SHA256_HMAC }, key);
-      return this.#module.C_SignAsync(session, asBuffer(data), Buffer.alloc(macBytes));
+      const key = this.#objects.labelled(session, templates.labels.binding);
+      this.#module.C_SignInit(session, hmac("sha256"), key);
+      return this.#module.C_SignAsync(session, asBuffer(data), Buffer.alloc(macBytesMax));
     });
   }
 
@@ -229,35 +267,12 @@ class Pkcs11Hsm implements Hsm {
     wrapped: Uint8Array,
     template: pkcs11.Template,
   ): Promise<Buffer> {
-    const wrapping = this.#keyringKey(session, keyringKey);
+    const wrapping = this.#objects.keyringKey(session, keyringKey);
     try {
-      return await this.#module.C_UnwrapKeyAsync(session, wrap, wrapping, asBuffer(wrapped), template);
+      return await this.#module.C_UnwrapKeyAsync(session, keyWrap, wrapping, asBuffer(wrapped), template);
     } catch (cause) {
       throw new DomainError("integrity", "wrapped material does not open with its keyring's key", { cause });
     }
-  }
-
-  #keyringKey(session: Session, id: KeyringKeyId): Buffer {
-    return this.#object(session, id, templates.byKeyringKeyId(id));
-  }
-
-  #object(session: Session, name: string, template: pkcs11.Template): Buffer {
-    const known = this.#handles.get(name);
-    if (known !== undefined) return known;
-    this.#module.C_FindObjectsInit(session, template);
-    const found = this.#module.C_FindObjects(session, 2);
-    this.#module.C_FindObjectsFinal(session);
-    if (found.length !== 1) {
-      throw new DomainError(
-        "unavailable",
-        `the HSM has ${found.length} objects for ${name}, and one is wanted`,
-        {
-          hint: "if the token was replaced, restore from a backup",
-        },
-      );
-    }
-    this.#handles.set(name, found[0]!);
-    return found[0]!;
   }
 
   async #run<T>(work: (session: Session) => Promise<T> | T): Promise<T> {
@@ -270,25 +285,7 @@ class Pkcs11Hsm implements Hsm {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#handles.clear();
     // Ends every session, and with them every session object: no unwrapped key outlives this.
     this.#module.C_Finalize();
   }
-}
-
-function gcm(nonce: Uint8Array, associatedData: Uint8Array): pkcs11.Mechanism {
-  return {
-    mechanism: pkcs11.CKM_AES_GCM,
-    parameter: {
-      type: pkcs11.CK_PARAMS_AES_GCM,
-      iv: asBuffer(nonce),
-      ivBits: nonce.length * 8,
-      aad: asBuffer(associatedData),
-      tagBits: tagBytes * 8,
-    } as unknown as Buffer,
-  };
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

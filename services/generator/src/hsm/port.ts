@@ -1,27 +1,55 @@
+import type { KeyObject } from "node:crypto";
 import type { SecretBytes } from "@claviger/secret-bytes";
 
 /** Kinds of keys that live in the HSM while they are used. */
-export type HsmKeyKind = "aes-256" | "ec-p256";
+export type HsmKeyKind =
+  | "aes-128"
+  | "aes-192"
+  | "aes-256"
+  | "secret-32"
+  | "secret-48"
+  | "secret-64"
+  | "ec-p256"
+  | "ec-p384"
+  | "ec-p521"
+  | "rsa-2048"
+  | "rsa-3072"
+  | "rsa-4096";
+
+/** The one thing that a key is let do there. */
+export type HsmKeyUse = "encrypt" | "sign" | "decrypt" | "derive";
+
+export interface HsmKeySpec {
+  readonly kind: HsmKeyKind;
+  readonly use: HsmKeyUse;
+}
 
 /** A key unwrapped into the HSM: it can be used there and read nowhere. */
-export interface HsmKey {
-  readonly kind: HsmKeyKind;
+export interface HsmKey extends HsmKeySpec {
   readonly handle: Buffer;
 }
+
+/** How a digest is signed. ECDSA signatures are r ‖ s here. */
+export type HsmSignature =
+  | { readonly kind: "ecdsa" }
+  | { readonly kind: "rsa-pss"; readonly hash: "sha256" }
+  | { readonly kind: "rsa-pkcs1"; readonly hash: "sha256" };
 
 /** A token object that wraps a keyring's keys, by its CKA_ID. */
 export type KeyringKeyId = string;
 
 export interface GeneratedHsmKey {
   wrapped: Buffer;
-  /** The uncompressed point, for asymmetric kinds. */
-  publicPoint: Buffer | undefined;
+  /** SubjectPublicKeyInfo in DER, for asymmetric kinds. */
+  publicKey: Buffer | undefined;
 }
 
 /** What the generator asks of an HSM, and no more. Every failure is a DomainError of kind `unavailable` unless said. */
 export interface Hsm extends AsyncDisposable {
   /** Product and firmware as the module reports them. */
   describe(): string;
+  /** What the module lacks for such keys, as the end of a sentence; undefined where it has everything. */
+  lacks(spec: HsmKeySpec): string | undefined;
   random(lengthBytes: number): Promise<Buffer>;
 
   /** A new keyring key, and its wrap under the recovery key, made before it became non-extractable. */
@@ -34,9 +62,11 @@ export interface Hsm extends AsyncDisposable {
   unwrapSecret(keyringKey: KeyringKeyId, wrapped: Uint8Array): Promise<SecretBytes>;
 
   /** Makes a key in the HSM and wraps it: keys with `hsm` protection. */
-  generateKey(keyringKey: KeyringKeyId, kind: HsmKeyKind): Promise<GeneratedHsmKey>;
+  generateKey(keyringKey: KeyringKeyId, spec: HsmKeySpec): Promise<GeneratedHsmKey>;
   /** Unwraps into the HSM alone. @throws DomainError `integrity` */
-  unwrapKey(keyringKey: KeyringKeyId, kind: HsmKeyKind, wrapped: Uint8Array): Promise<HsmKey>;
+  unwrapKey(keyringKey: KeyringKeyId, spec: HsmKeySpec, wrapped: Uint8Array): Promise<HsmKey>;
+  /** Takes a private key out of the generator's memory into the HSM, for a moment: PKCS #8 in DER. */
+  importPrivateKey(spec: HsmKeySpec, pkcs8: SecretBytes): Promise<HsmKey>;
   destroyKey(key: HsmKey): Promise<void>;
 
   /** AES-256-GCM with a 96-bit nonce; the result is ciphertext ‖ 16-byte tag. */
@@ -48,8 +78,16 @@ export interface Hsm extends AsyncDisposable {
   ): Promise<Buffer>;
   /** @throws DomainError `integrity` where the tag does not fit. */
   openAesGcm(key: HsmKey, nonce: Uint8Array, associatedData: Uint8Array, sealed: Uint8Array): Promise<Buffer>;
-  /** ECDSA over a digest; r ‖ s. */
-  signDigest(key: HsmKey, digest: Uint8Array): Promise<Buffer>;
+  signDigest(key: HsmKey, signature: HsmSignature, digest: Uint8Array): Promise<Buffer>;
+  verifyDigest(
+    publicKey: KeyObject,
+    signature: HsmSignature,
+    digest: Uint8Array,
+    signed: Uint8Array,
+  ): Promise<boolean>;
+  mac(key: HsmKey, hash: "sha256" | "sha384" | "sha512", data: Uint8Array): Promise<Buffer>;
+  /** ECDH (SP 800-56A Rev. 3 section 5.7.1.2): the x coordinate, as long as the field. */
+  deriveSecret(key: HsmKey, peerPoint: Uint8Array, secretBytes: number): Promise<SecretBytes>;
 
   /** HMAC-SHA-256 with the key that binds material. */
   bindingMac(data: Uint8Array): Promise<Buffer>;

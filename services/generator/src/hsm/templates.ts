@@ -1,5 +1,5 @@
 import pkcs11 from "pkcs11js";
-import type { HsmKeyKind } from "./port.ts";
+import type { HsmKeySpec, HsmKeyUse } from "./port.ts";
 
 /**
  * Every template in one place. Whoever holds the PIN could unwrap with a template of their own; in
@@ -20,9 +20,6 @@ export const labels = {
 };
 
 const { CKK_AES, CKK_EC, CKK_GENERIC_SECRET, CKO_PRIVATE_KEY, CKO_SECRET_KEY } = pkcs11;
-
-/** DER of the object identifier prime256v1. */
-const p256Parameters = Buffer.from("06082a8648ce3d030107", "hex");
 
 /** Made extractable for its one recovery wrap, then closed with `closed`. It wraps and unwraps, nothing else. */
 export function keyringKey(id: string): pkcs11.Template {
@@ -103,43 +100,122 @@ export const secretToRead: pkcs11.Template = template({
 
 const session = { CKA_TOKEN: false, CKA_PRIVATE: true, CKA_SENSITIVE: true } as const;
 
-/** Keys born in the HSM are extractable for their wrap, and destroyed there at once. */
-export const generatedAesKey: pkcs11.Template = template({
-  CKA_CLASS: CKO_SECRET_KEY,
-  CKA_KEY_TYPE: CKK_AES,
-  CKA_VALUE_LEN: 32,
-  ...session,
-  CKA_EXTRACTABLE: true,
-});
-export const generatedP256Public: pkcs11.Template = template({
-  CKA_TOKEN: false,
-  CKA_VERIFY: true,
-  CKA_EC_PARAMS: p256Parameters,
-});
-export const generatedP256Private: pkcs11.Template = template({
-  ...session,
-  CKA_EXTRACTABLE: true,
-  CKA_SIGN: true,
-});
+const aesBytes = { "aes-128": 16, "aes-192": 24, "aes-256": 32 } as const;
+const secretBytes = { "secret-32": 32, "secret-48": 48, "secret-64": 64 } as const;
+const modulusBits = { "rsa-2048": 2048, "rsa-3072": 3072, "rsa-4096": 4096 } as const;
+/** DER of the curves' object identifiers (RFC 5480 section 2.1.1.1). */
+export const curveParameters = {
+  "ec-p256": Buffer.from("06082a8648ce3d030107", "hex"),
+  "ec-p384": Buffer.from("06052b81040022", "hex"),
+  "ec-p521": Buffer.from("06052b81040023", "hex"),
+} as const;
 
-/** Keys in use: they can be neither read nor wrapped. */
-export const keyInUse: Readonly<Record<HsmKeyKind, pkcs11.Template>> = {
-  "aes-256": template({
+/** What a spec is in PKCS#11's terms. */
+export type KeyForm =
+  | { shape: "secret"; generate: number; template: pkcs11.Template }
+  | { shape: "pair"; generate: number; publicTemplate: pkcs11.Template; privateTemplate: pkcs11.Template };
+
+const uses: Record<HsmKeyUse, Attributes> = {
+  encrypt: { CKA_ENCRYPT: true, CKA_DECRYPT: true },
+  sign: { CKA_SIGN: true },
+  decrypt: { CKA_DECRYPT: true },
+  derive: { CKA_DERIVE: true },
+};
+const { CKK_RSA, CKM_AES_KEY_GEN, CKM_EC_KEY_PAIR_GEN, CKM_GENERIC_SECRET_KEY_GEN } = pkcs11;
+const publicExponent = Buffer.from([1, 0, 1]);
+
+/** Keys born in the HSM are extractable for their wrap, and destroyed there at once. */
+export function generated({ kind, use }: HsmKeySpec): KeyForm {
+  const secret = { CKA_CLASS: CKO_SECRET_KEY, ...session, CKA_EXTRACTABLE: true };
+  const privateTemplate = template({ ...session, CKA_EXTRACTABLE: true, ...uses[use] });
+  if (isKey(aesBytes, kind)) {
+    const attributes = { ...secret, CKA_KEY_TYPE: CKK_AES, CKA_VALUE_LEN: aesBytes[kind] };
+    return { shape: "secret", generate: CKM_AES_KEY_GEN, template: template(attributes) };
+  }
+  if (isKey(secretBytes, kind)) {
+    const attributes = { ...secret, CKA_KEY_TYPE: CKK_GENERIC_SECRET, CKA_VALUE_LEN: secretBytes[kind] };
+    return { shape: "secret", generate: CKM_GENERIC_SECRET_KEY_GEN, template: template(attributes) };
+  }
+  if (isKey(curveParameters, kind)) {
+    const publicTemplate = template({
+      CKA_TOKEN: false,
+      CKA_VERIFY: true,
+      CKA_EC_PARAMS: curveParameters[kind],
+    });
+    return { shape: "pair", generate: CKM_EC_KEY_PAIR_GEN, publicTemplate, privateTemplate };
+  }
+  const publicTemplate = template({
+    CKA_TOKEN: false,
+    CKA_VERIFY: true,
+    CKA_MODULUS_BITS: modulusBits[kind],
+    CKA_PUBLIC_EXPONENT: publicExponent,
+  });
+  return { shape: "pair", generate: pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN, publicTemplate, privateTemplate };
+}
+
+/** Keys in use: they can be neither read nor wrapped, and do the one thing that they are for. */
+export function keyInUse({ kind, use }: HsmKeySpec): pkcs11.Template {
+  const common = { ...session, CKA_EXTRACTABLE: false, ...uses[use] };
+  if (isKey(aesBytes, kind)) return template({ CKA_CLASS: CKO_SECRET_KEY, CKA_KEY_TYPE: CKK_AES, ...common });
+  if (isKey(secretBytes, kind)) {
+    return template({ CKA_CLASS: CKO_SECRET_KEY, CKA_KEY_TYPE: CKK_GENERIC_SECRET, ...common });
+  }
+  const keyType = isKey(curveParameters, kind) ? CKK_EC : CKK_RSA;
+  return template({ CKA_CLASS: CKO_PRIVATE_KEY, CKA_KEY_TYPE: keyType, ...common });
+}
+
+function isKey<K extends string>(of: Readonly<Record<K, unknown>>, kind: string): kind is K {
+  return Object.hasOwn(of, kind);
+}
+
+/** A key that carries another's PKCS #8 across, out of our memory and into the HSM, once. */
+export function transportKey(value: Buffer): pkcs11.Template {
+  return template({
     CKA_CLASS: CKO_SECRET_KEY,
     CKA_KEY_TYPE: CKK_AES,
+    CKA_VALUE: value,
     ...session,
     CKA_EXTRACTABLE: false,
-    CKA_ENCRYPT: true,
-    CKA_DECRYPT: true,
-  }),
-  "ec-p256": template({
-    CKA_CLASS: CKO_PRIVATE_KEY,
+    CKA_UNWRAP: true,
+  });
+}
+
+/** What an agreement yields: read at once, for it goes sealed to whoever asked. */
+export function agreedSecret(length: number): pkcs11.Template {
+  return template({
+    CKA_CLASS: CKO_SECRET_KEY,
+    CKA_KEY_TYPE: CKK_GENERIC_SECRET,
+    CKA_VALUE_LEN: length,
+    CKA_TOKEN: false,
+    CKA_PRIVATE: true,
+    CKA_SENSITIVE: false,
+    CKA_EXTRACTABLE: true,
+  });
+}
+
+export function ecPublicKey(parameters: Buffer, point: Buffer): pkcs11.Template {
+  // CKA_EC_POINT is the point inside a DER OCTET STRING (PKCS#11 v3.0, 2.3.3).
+  const length = point.length < 128 ? [point.length] : [0x81, point.length];
+  return template({
+    CKA_CLASS: pkcs11.CKO_PUBLIC_KEY,
     CKA_KEY_TYPE: CKK_EC,
-    ...session,
-    CKA_EXTRACTABLE: false,
-    CKA_SIGN: true,
-  }),
-};
+    CKA_TOKEN: false,
+    CKA_VERIFY: true,
+    CKA_EC_PARAMS: parameters,
+    CKA_EC_POINT: Buffer.concat([Buffer.from([0x04, ...length]), point]),
+  });
+}
+
+export function rsaPublicKey(modulus: Buffer, exponent: Buffer): pkcs11.Template {
+  return template({
+    CKA_CLASS: pkcs11.CKO_PUBLIC_KEY,
+    CKA_KEY_TYPE: CKK_RSA,
+    CKA_TOKEN: false,
+    CKA_VERIFY: true,
+    CKA_MODULUS: modulus,
+    CKA_PUBLIC_EXPONENT: exponent,
+  });
+}
 
 export function byLabel(label: string): pkcs11.Template {
   return template({ CKA_CLASS: CKO_SECRET_KEY, CKA_LABEL: label });

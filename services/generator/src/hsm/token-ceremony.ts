@@ -2,10 +2,10 @@ import { randomBytes } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { SecretBytes } from "@claviger/secret-bytes";
 import pkcs11 from "pkcs11js";
+import { asBuffer, keyWrap } from "./mechanism-parameters.ts";
 import { findToken, loadModule, logIn, openSession, type Session, type TokenOptions } from "./sessions.ts";
 import * as templates from "./templates.ts";
 
-const wrap = { mechanism: pkcs11.CKM_AES_KEY_WRAP_PAD };
 const recoveryKeyBytes = 32;
 
 export interface TokenCeremonyResult {
@@ -36,7 +36,7 @@ export function beginToken(
     { mechanism: pkcs11.CKM_GENERIC_SECRET_KEY_GEN },
     templates.bindingMacKey(),
   );
-  const bindingKeyWrap = module.C_WrapKey(session, wrap, recovery, binding, Buffer.alloc(128));
+  const bindingKeyWrap = module.C_WrapKey(session, keyWrap, recovery, binding, Buffer.alloc(128));
   module.C_SetAttributeValue(session, binding, templates.closed);
   const token = module.C_GetTokenInfo(slot);
   return {
@@ -47,7 +47,7 @@ export function beginToken(
     wrapForRecovery(secret) {
       const object = module.C_CreateObject(session, templates.secretToWrap(asBuffer(secret.expose())));
       try {
-        return module.C_WrapKey(session, wrap, recovery, object, Buffer.alloc(1024));
+        return module.C_WrapKey(session, keyWrap, recovery, object, Buffer.alloc(1024));
       } finally {
         module.C_DestroyObject(session, object);
       }
@@ -86,8 +86,4 @@ function initialiseToken(
 function mixedRandom(module: pkcs11.PKCS11, session: Session, lengthBytes: number): SecretBytes {
   using theirs = SecretBytes.take(module.C_GenerateRandom(session, Buffer.alloc(lengthBytes)));
   return SecretBytes.take(randomBytes(lengthBytes)).mix(theirs);
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { algorithms, checkAlgorithm, checkProtection } from "./algorithms.ts";
+import { checkAlgorithm, checkNewAlgorithm, checkProtection } from "./algorithm-choice.ts";
+import { algorithms } from "./algorithms.ts";
+import { algorithmsDocument } from "./algorithms-document.ts";
 
 test("what is not served is refused with what to use instead", () => {
   const refusal = (name: string) => {
@@ -38,5 +40,20 @@ test("protection is software unless it is said", () => {
 });
 
 test("each algorithm names the standard that approves it", () => {
-  for (const row of Object.values(algorithms)) expect(row.approvedBy).toMatch(/FIPS|SP 800/);
+  for (const row of Object.values(algorithms)) expect(row.approvedBy).toMatch(/FIPS|SP 800|RFC/);
+});
+
+test("a legacy algorithm is for new keys only where it is admitted, and until its day", () => {
+  const now = new Date("2026-11-24T00:00:00Z");
+  expect(checkNewAlgorithm("rsa-pss-3072", { admitLegacy: false, now })).toBe("rsa-pss-3072");
+  expect(() => checkNewAlgorithm("rsa-pss-2048", { admitLegacy: false, now })).toThrow(
+    "legacy until 2030-12-31",
+  );
+  expect(checkNewAlgorithm("rsa-pss-2048", { admitLegacy: true, now })).toBe("rsa-pss-2048");
+  const later = new Date("2031-01-01T00:00:00Z");
+  expect(() => checkNewAlgorithm("rsa-pss-2048", { admitLegacy: true, now: later })).toThrow("legacy since");
+});
+
+test("docs/algorithms.md says what the table says", async () => {
+  await expect(algorithmsDocument()).toMatchFileSnapshot("../../../docs/algorithms.md");
 });

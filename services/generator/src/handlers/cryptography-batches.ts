@@ -1,0 +1,70 @@
+import type { Hsm } from "../hsm/port.ts";
+import type { KeyStore } from "../key-store.ts";
+import { type ItemResult, runBatch } from "../operations/batch.ts";
+import { decrypt, sealItem } from "../operations/encryption.ts";
+import { checkSize, plaintextBytesMax } from "../operations/limits.ts";
+import { verifyWith } from "../operations/signing.ts";
+import type { CryptographyHandlers } from "./cryptography.ts";
+
+const none = new Uint8Array(0);
+
+/** Batches with one key: one decision, one audit record, and an error for each item that fails. */
+export function batchHandlers({
+  hsm,
+  keyStore,
+}: {
+  hsm: Hsm;
+  keyStore: KeyStore;
+}): Pick<CryptographyHandlers, "encryptBatch" | "decryptBatch" | "signBatch" | "verifyBatch"> {
+  return {
+    async encryptBatch(request, context) {
+      const key = await keyStore.require(request.name, 0, "encrypt");
+      const results = await key.use((mechanism) =>
+        runBatch(request.items, (item) => sealItem(key, mechanism, item)),
+      );
+      context.note({ version: key.facts.version, ...countOf(results) });
+      return {
+        version: key.facts.version,
+        results: results.map((result) => ("value" in result ? { ciphertext: result.value } : result)),
+      };
+    },
+    async decryptBatch(request, context) {
+      const results = await runBatch(request.items, (item) => decrypt(keyStore, request.name, item));
+      context.note(countOf(results));
+      return {
+        results: results.map((result) =>
+          "value" in result ? { plaintext: result.value.plaintext } : result,
+        ),
+      };
+    },
+    async signBatch(request, context) {
+      const key = await keyStore.require(request.name, request.version, "sign");
+      const results = await key.use((mechanism) =>
+        runBatch(request.messages, (message) => {
+          checkSize(message, plaintextBytesMax, "message");
+          return mechanism.sign!(message);
+        }),
+      );
+      context.note({ version: key.facts.version, ...countOf(results) });
+      return {
+        version: key.facts.version,
+        results: results.map((result) => ("value" in result ? { signature: result.value } : result)),
+      };
+    },
+    async verifyBatch(request, context) {
+      const key = await keyStore.require(request.name, request.version, "verify");
+      const results = await runBatch(request.items, ({ message, signature }) =>
+        verifyWith(hsm, key, { message, digest: none, context: none }, signature),
+      );
+      context.note({ version: key.facts.version, ...countOf(results) });
+      return {
+        version: key.facts.version,
+        results: results.map((result) => ("value" in result ? { valid: result.value } : result)),
+      };
+    },
+  };
+}
+
+function countOf(results: readonly ItemResult<unknown>[]): { items: number; failed: number } {
+  return { items: results.length, failed: results.filter((result) => "error" in result).length };
+}

@@ -1,0 +1,62 @@
+import { randomBytes } from "node:crypto";
+import { SecretBytes } from "@claviger/secret-bytes";
+import pkcs11 from "pkcs11js";
+import { kwpWrap } from "../mechanisms/symmetric.ts";
+import { asBuffer, keyWrap } from "./mechanism-parameters.ts";
+import { isPkcs11, type Session } from "./sessions.ts";
+import * as templates from "./templates.ts";
+
+/** Objects that are in the HSM for the length of one call. */
+
+const transportKeyBytes = 32;
+
+/** The value of an object whose template lets it out. */
+export function readSecret(
+  module: pkcs11.PKCS11,
+  session: Session,
+  object: Buffer,
+  bytesMax: number,
+): SecretBytes {
+  // Space of our own, outside the V8 heap, that we can clear.
+  using space = SecretBytes.allocate(bytesMax);
+  const [attribute] = module.C_GetAttributeValue(session, object, [
+    { type: pkcs11.CKA_VALUE, value: asBuffer(space.expose()) },
+  ]);
+  return SecretBytes.take(attribute!.value as unknown as Buffer);
+}
+
+/** Takes a private key in, wrapped for the way with a key that lives as long; the result is the caller's to destroy. */
+export async function carryIn(
+  module: pkcs11.PKCS11,
+  session: Session,
+  pkcs8: SecretBytes,
+  template: pkcs11.Template,
+): Promise<Buffer> {
+  using transport = SecretBytes.take(randomBytes(transportKeyBytes));
+  const wrapped = kwpWrap(transport.expose(), pkcs8.expose());
+  const wrapping = module.C_CreateObject(session, templates.transportKey(asBuffer(transport.expose())));
+  try {
+    return await module.C_UnwrapKeyAsync(session, keyWrap, wrapping, wrapped, template);
+  } finally {
+    module.C_DestroyObject(session, wrapping);
+  }
+}
+
+export async function verifyInHsm(
+  module: pkcs11.PKCS11,
+  session: Session,
+  publicKey: pkcs11.Template,
+  { input, mechanism }: { input: Buffer; mechanism: pkcs11.Mechanism },
+  signature: Uint8Array,
+): Promise<boolean> {
+  const object = module.C_CreateObject(session, publicKey);
+  try {
+    module.C_VerifyInit(session, mechanism, object);
+    return await module.C_VerifyAsync(session, input, asBuffer(signature));
+  } catch (error) {
+    if (isPkcs11(error, "CKR_SIGNATURE_INVALID") || isPkcs11(error, "CKR_SIGNATURE_LEN_RANGE")) return false;
+    throw error;
+  } finally {
+    module.C_DestroyObject(session, object);
+  }
+}

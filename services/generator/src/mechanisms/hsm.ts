@@ -1,0 +1,76 @@
+import { createHash } from "node:crypto";
+import { DomainError } from "@claviger/domain-error";
+import { ecdsaRawToDer } from "@claviger/x509";
+import type { Scheme } from "../algorithms.ts";
+import type { Hsm, HsmKey, HsmSignature } from "../hsm/port.ts";
+import type { KeyMechanism } from "./mechanism.ts";
+import { readPeer } from "./public-key.ts";
+
+const fieldBytes = { "P-256": 32, "P-384": 48, "P-521": 66 } as const;
+
+/** Every operation happens in the HSM. Messages are hashed here: SoftHSM has no CKM_ECDSA_SHA256. */
+export function hsmMechanism(
+  hsm: Hsm,
+  key: HsmKey,
+  scheme: Scheme,
+  onTrouble: (error: unknown) => void,
+): KeyMechanism {
+  const destroy = (): void => {
+    hsm.destroyKey(key).catch(onTrouble);
+  };
+  switch (scheme.kind) {
+    case "aes-gcm":
+      return {
+        seal: (nonce, associatedData, plaintext) => hsm.sealAesGcm(key, nonce, associatedData, plaintext),
+        open: (nonce, associatedData, sealed) => hsm.openAesGcm(key, nonce, associatedData, sealed),
+        destroy,
+      };
+    case "hmac":
+      return { mac: (message) => hsm.mac(key, scheme.hash, message), destroy };
+    case "ecdsa":
+    case "rsa-pss":
+    case "rsa-pkcs1": {
+      const signDigest = (digest: Uint8Array): Promise<Uint8Array> =>
+        signDigestInHsm(hsm, key, scheme, digest);
+      return {
+        sign: (message) => signDigest(createHash(scheme.hash).update(message).digest()),
+        signDigest,
+        destroy,
+      };
+    }
+    case "ecdh":
+      return {
+        agree(peer) {
+          const point = readPeer(scheme, peer).export({ format: "jwk" });
+          const coordinates = [point.x, point.y].map((text) => Buffer.from(text ?? "", "base64url"));
+          return hsm.deriveSecret(
+            key,
+            Buffer.concat([Buffer.of(4), ...coordinates]),
+            fieldBytes[scheme.curve],
+          );
+        },
+        destroy,
+      };
+    default:
+      throw new DomainError("internal", `a key for ${scheme.kind} was loaded into the HSM`);
+  }
+}
+
+/** PKCS#11's form of a scheme; undefined where a digest is not what it signs. */
+export function hsmSignatureOf(scheme: Scheme): HsmSignature | undefined {
+  if (scheme.kind === "ecdsa") return { kind: "ecdsa" };
+  if (scheme.kind === "rsa-pss" || scheme.kind === "rsa-pkcs1") return { kind: scheme.kind, hash: "sha256" };
+  return undefined;
+}
+
+export async function signDigestInHsm(
+  hsm: Hsm,
+  key: HsmKey,
+  scheme: Scheme,
+  digest: Uint8Array,
+): Promise<Uint8Array> {
+  const signature = hsmSignatureOf(scheme);
+  if (signature === undefined) throw new DomainError("internal", `${scheme.kind} does not sign digests`);
+  const signed = await hsm.signDigest(key, signature, digest);
+  return signature.kind === "ecdsa" ? ecdsaRawToDer(signed) : signed;
+}

@@ -1,0 +1,140 @@
+import { DomainError } from "@claviger/domain-error";
+import {
+  type CiphertextParts,
+  encodeHeader,
+  notACiphertext,
+  parseCiphertext,
+  suiteOf,
+  tagBytes,
+} from "../ciphertext.ts";
+import type { KeyStore } from "../key-store.ts";
+import type { KeyMechanism } from "../mechanisms/mechanism.ts";
+import { encryptOaep } from "../mechanisms/public-key.ts";
+import type { UsableKey } from "../usable-key.ts";
+import { associatedDataBytesMax, checkSize, ciphertextBytesMax, plaintextBytesMax } from "./limits.ts";
+import { freshNonce } from "./nonces.ts";
+
+export interface Sealed {
+  plaintext: Uint8Array;
+  associatedData: Uint8Array;
+}
+
+export interface Opened {
+  ciphertext: Uint8Array;
+  associatedData: Uint8Array;
+  /** For a ciphertext that does not say; 0 is the current one. */
+  version?: number;
+}
+
+const noNonce = Buffer.alloc(0);
+
+/** Encrypts with a key that `require` has let through. At once where OpenSSL does it. */
+export function sealItem(key: UsableKey, mechanism: KeyMechanism, item: Sealed): Promise<Buffer> | Buffer {
+  checkSize(item.plaintext, plaintextBytesMax, "plaintext");
+  checkSize(item.associatedData, associatedDataBytesMax, "associated data");
+  const { idBytes, scheme, version } = key.facts;
+  if (scheme.kind === "rsa-oaep") {
+    const header = encodeHeader(idBytes, version, suiteOf(scheme), noNonce);
+    const label = boundData(header, item.associatedData);
+    return Buffer.concat([header, encryptOaep(scheme, key.publicKey, label, item.plaintext)]);
+  }
+  const nonce = freshNonce();
+  const header = encodeHeader(idBytes, version, suiteOf(scheme), nonce);
+  const sealed = mechanism.seal!(nonce, boundData(header, item.associatedData), item.plaintext);
+  return sealed instanceof Promise
+    ? sealed.then((body) => Buffer.concat([header, body]))
+    : Buffer.concat([header, sealed]);
+}
+
+export async function encryptWith(key: UsableKey, item: Sealed): Promise<Buffer> {
+  return key.use((mechanism) => sealItem(key, mechanism, item));
+}
+
+/**
+ * Decrypts a ciphertext of any version of the key. The header says which; it is bound by the tag.
+ * @throws DomainError `integrity` where it is of another key or was changed
+ */
+export async function decrypt(
+  keys: KeyStore,
+  name: string,
+  item: Opened,
+): Promise<{ plaintext: Buffer; version: number }> {
+  checkSize(item.ciphertext, ciphertextBytesMax, "ciphertext");
+  checkSize(item.associatedData, associatedDataBytesMax, "associated data");
+  const parts = parseCiphertext(item.ciphertext);
+  if (parts === undefined) return openForeign(keys, name, item);
+  const key = await requireVersion(keys, name, parts.version);
+  if (key.facts.id !== parts.keyId || suiteOf(key.facts.scheme) !== parts.suite) {
+    if (isBareOaep(key, item.ciphertext)) return openForeign(keys, name, item);
+    throw new DomainError("integrity", `this ciphertext was not made with ${name}`, {
+      hint: "a key of the same name may have been another one, or the ciphertext belongs to another key",
+    });
+  }
+  const plaintext = await key.use((mechanism) => openParts(mechanism, parts, item.associatedData));
+  return { plaintext, version: key.facts.version };
+}
+
+function openParts(
+  mechanism: KeyMechanism,
+  { header, nonce, sealed, suite }: CiphertextParts,
+  associatedData: Uint8Array,
+): Promise<Buffer> | Buffer {
+  const bound = boundData(header, associatedData);
+  if (suite === "rsa-oaep-sha256") return mechanism.openOaep!(bound, sealed);
+  if (sealed.length < tagBytes) throw notACiphertext();
+  return mechanism.open!(nonce, bound, sealed);
+}
+
+/** What somebody else encrypted with the public key: RSA-OAEP as RFC 8017 has it, the label as the caller says. */
+async function openForeign(
+  keys: KeyStore,
+  name: string,
+  { associatedData, ciphertext, version = 0 }: Opened,
+): Promise<{ plaintext: Buffer; version: number }> {
+  const key = await keys.require(name, version, "decrypt");
+  if (!isBareOaep(key, ciphertext)) throw notACiphertext();
+  const plaintext = await key.use((mechanism) => mechanism.openOaep!(associatedData, ciphertext));
+  return { plaintext, version: key.facts.version };
+}
+
+function isBareOaep({ facts: { scheme } }: UsableKey, ciphertext: Uint8Array): boolean {
+  return scheme.kind === "rsa-oaep" && ciphertext.length === scheme.modulusBits / 8;
+}
+
+/** Decrypts, and encrypts with the current version; the plaintext is cleared here. */
+export async function reencrypt(
+  keys: KeyStore,
+  name: string,
+  item: Opened,
+): Promise<{ ciphertext: Buffer; version: number; previousVersion: number }> {
+  const current = await keys.require(name, 0, "encrypt");
+  const { plaintext, version } = await decrypt(keys, name, item);
+  try {
+    const { associatedData } = item;
+    const ciphertext = await encryptWith(current, { plaintext, associatedData });
+    return { ciphertext, version: current.facts.version, previousVersion: version };
+  } finally {
+    plaintext.fill(0);
+  }
+}
+
+async function requireVersion(keys: KeyStore, name: string, version: number): Promise<UsableKey> {
+  if (version === 0) throw new DomainError("integrity", "this ciphertext names version 0, which no key has");
+  try {
+    return await keys.require(name, version, "decrypt");
+  } catch (error) {
+    if (error instanceof DomainError && error.kind === "not-found" && error.message.includes("no version")) {
+      throw new DomainError(
+        "integrity",
+        `this ciphertext names version ${version}, which ${name} does not have`,
+        { cause: error },
+      );
+    }
+    throw error;
+  }
+}
+
+/** A suite's header is of fixed length, so header ‖ associated data has one reading. */
+function boundData(header: Uint8Array, associatedData: Uint8Array): Uint8Array {
+  return associatedData.length === 0 ? header : Buffer.concat([header, associatedData]);
+}
