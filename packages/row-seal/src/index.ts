@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, createSecretKey, timingSafeEqual } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { DomainError } from "@claviger/domain-error";
 
@@ -31,7 +31,8 @@ export function rowSealerFromFile(path: string): RowSealer {
   return createRowSealer(key);
 }
 
-export function createRowSealer(key: Uint8Array): RowSealer {
+export function createRowSealer(keyBytes: Uint8Array): RowSealer {
+  const key = createSecretKey(keyBytes);
   const mac = (table: string, row: Readonly<Record<string, SealedValue>>): Buffer => {
     const hmac = createHmac("sha256", key);
     for (const part of encodeRow(table, row)) hmac.update(part);

@@ -239,3 +239,9 @@ export type Algorithm = keyof typeof algorithms;
 export function algorithmRow(algorithm: Algorithm): AlgorithmRow {
   return algorithms[algorithm];
 }
+
+/** The uses that storage counts, 0 where it counts none: a bound that nobody reaches needs no counting. */
+export function usesMaxOf(algorithm: Algorithm): number {
+  const { usageLimit } = algorithmRow(algorithm);
+  return usageLimit !== undefined && usageLimit.operations <= 2 ** 48 ? usageLimit.operations : 0;
+}

@@ -5,7 +5,7 @@ import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material
 import type { Key } from "@claviger/proto/storage/v1/key_pb.ts";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { checkAlgorithm, checkNewAlgorithm, checkProtection, requireHsmSpec } from "./algorithm-choice.ts";
-import { type Algorithm, algorithmRow } from "./algorithms.ts";
+import { type Algorithm, algorithmRow, usesMaxOf } from "./algorithms.ts";
 import type { Hsm } from "./hsm/port.ts";
 import { makeMaterial } from "./key-material.ts";
 import type { KeyStore } from "./key-store.ts";
@@ -73,6 +73,7 @@ export class KeyMaker {
       exportable: binding.exportable,
       destroyAfterDays: request.destroyAfterDays,
       rotationPeriodSeconds: request.rotationPeriodSeconds,
+      usesMax: BigInt(usesMaxOf(algorithm)),
       material: await this.#makeMaterial(binding),
     });
     return key!;
@@ -103,6 +104,7 @@ export class KeyMaker {
       name,
       id: key.id,
       version: binding.version,
+      usesMax: BigInt(usesMaxOf(algorithm)),
       material: await this.#makeMaterial(binding),
     });
     this.#keyStore.invalidate(name);

@@ -8,14 +8,16 @@ import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material
 import type { Key, KeyVersion } from "@claviger/proto/storage/v1/key_pb.ts";
 import type { SecretBytes } from "@claviger/secret-bytes";
 import { checkAlgorithm, checkProtection, requireHsmSpec } from "./algorithm-choice.ts";
-import { algorithmRow } from "./algorithms.ts";
+import { algorithmRow, usesMaxOf } from "./algorithms.ts";
 import { uuidBytes } from "./ciphertext.ts";
 import type { Hsm, KeyringKeyId } from "./hsm/port.ts";
 import type { KeyringKeys } from "./keyring-keys.ts";
 import { type MaterialBinding, openEnvelope } from "./material-envelope.ts";
 import { hsmMechanism } from "./mechanisms/hsm.ts";
+import type { KeyMechanism } from "./mechanisms/mechanism.ts";
 import { softwareMechanism } from "./mechanisms/software.ts";
 import { type KeyFacts, UsableKey } from "./usable-key.ts";
+import { UseAllowances } from "./use-allowances.ts";
 
 export interface KeyStoreOptions {
   hsm: Hsm;
@@ -38,9 +40,11 @@ export class KeyStore implements Disposable {
   readonly #options: KeyStoreOptions;
   readonly #cache: LeaseCache<UsableKey>;
   readonly #sweeper: NodeJS.Timeout;
+  readonly #allowances: UseAllowances;
 
   constructor(options: KeyStoreOptions) {
     this.#options = options;
+    this.#allowances = new UseAllowances(options.storage);
     this.#cache = new LeaseCache({
       leaseMilliseconds: options.leaseMilliseconds,
       entriesMax: keysMax,
@@ -95,10 +99,15 @@ export class KeyStore implements Disposable {
         requireHsmSpec(facts.algorithm),
         wrapped.material,
       );
-      return new UsableKey(facts, hsmMechanism(hsm, handle, facts.scheme, onTrouble), askedAt);
+      return this.#usable(facts, hsmMechanism(hsm, handle, facts.scheme, onTrouble), askedAt);
     }
     using secret = await hsm.unwrapSecret(wrapped.keyringKey, wrapped.material);
-    return new UsableKey(facts, softwareMechanism(algorithmRow(facts.algorithm), secret, hsm), askedAt);
+    return this.#usable(facts, softwareMechanism(algorithmRow(facts.algorithm), secret, hsm), askedAt);
+  }
+
+  #usable(facts: KeyFacts, mechanism: KeyMechanism, askedAt: number): UsableKey {
+    const bounded = usesMaxOf(facts.algorithm) > 0;
+    return new UsableKey(facts, mechanism, askedAt, bounded ? this.#allowances : undefined);
   }
 
   /** What storage has, found to be what the HSM bound. `wrapped` is undefined once the version is destroyed. */

@@ -3,6 +3,7 @@ import { DomainError } from "@claviger/domain-error";
 import type { KeyCondition } from "@claviger/lifecycle";
 import type { Algorithm, Protection, Scheme } from "./algorithms.ts";
 import type { KeyMechanism } from "./mechanisms/mechanism.ts";
+import type { UseAllowances } from "./use-allowances.ts";
 
 export interface KeyFacts {
   name: string;
@@ -28,12 +29,15 @@ export class UsableKey {
   readonly askedAt: number;
   readonly #mechanism: KeyMechanism;
   readonly #publicKey: KeyObject | undefined;
+  /** Only where the algorithm bounds its uses. */
+  readonly #allowances: UseAllowances | undefined;
   #users = 0;
   #released = false;
 
-  constructor(facts: KeyFacts, mechanism: KeyMechanism, askedAt: number) {
+  constructor(facts: KeyFacts, mechanism: KeyMechanism, askedAt: number, allowances?: UseAllowances) {
     this.facts = facts;
     this.askedAt = askedAt;
+    this.#allowances = allowances;
     this.#mechanism = mechanism;
     this.#publicKey =
       facts.subjectPublicKeyInfo.length === 0
@@ -57,6 +61,14 @@ export class UsableKey {
       throw new DomainError("internal", "a key without a public half was asked for it");
     }
     return this.#publicKey;
+  }
+
+  /**
+   * Takes uses off what the algorithm permits a version, before they are made; at once in most cases.
+   * @throws DomainError `failed-precondition` where none are left
+   */
+  takeUses(count: number): Promise<void> | undefined {
+    return this.#allowances?.take(this.facts, count);
   }
 
   /** The cache lets go. */

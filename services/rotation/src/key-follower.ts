@@ -82,7 +82,9 @@ async function followKey(options: KeyFollowerOptions, name: string): Promise<voi
     }
     const live = key.destroyAt === undefined && key.state === "active";
     const period = Number(key.rotationPeriodSeconds);
-    if (!live || period === 0 || newest?.createdAt === undefined) {
+    // Storage decides once more when the rotation is asked for.
+    const usedUp = newest !== undefined && usesAreHigh(newest);
+    if (!live || (period === 0 && !usedUp) || newest?.createdAt === undefined) {
       await deleteSchedule(tx, name);
       return count;
     }
@@ -93,11 +95,18 @@ async function followKey(options: KeyFollowerOptions, name: string): Promise<voi
       currentVersion: key.currentVersion,
       rotationPeriodSeconds: period,
       lastRotatedAt,
-      nextRotationAt: new Date(lastRotatedAt.getTime() + period * 1000),
+      nextRotationAt: usedUp ? new Date() : new Date(lastRotatedAt.getTime() + period * 1000),
     });
     return count;
   });
   if (opened > 0) onRollout();
+}
+
+/** The share of its bound from which storage lets the next version be made. */
+const usesShare = 0.75;
+
+function usesAreHigh({ usesMax, usesReserved }: KeyVersion): boolean {
+  return usesMax > 0n && Number(usesReserved) >= Number(usesMax) * usesShare;
 }
 
 async function readKey(storage: Client<typeof KeyService>, name: string): Promise<Key | undefined> {

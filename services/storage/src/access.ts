@@ -13,6 +13,7 @@ import type { Registry } from "./registry.ts";
 import { bindingsOf } from "./store/bindings.ts";
 import { findKey } from "./store/keys.ts";
 import { findRevocation } from "./store/revocations.ts";
+import { usesAreHigh } from "./uses.ts";
 
 /** May this caller do this? First whether it has been revoked, then grants or bindings. */
 export async function decideAccess(registry: Registry, question: AccessQuestion): Promise<AccessDecision> {
@@ -51,7 +52,9 @@ export async function decidePermission(
 
 async function rotationIsDue(registry: Registry, resource: string): Promise<boolean> {
   const key = await findKey(registry.tx, registry.sealer, parseKeyName(resource));
-  if (key === undefined || key.rotationPeriodSeconds === 0) return false;
+  if (key === undefined) return false;
+  if (await usesAreHigh(registry, key)) return true;
+  if (key.rotationPeriodSeconds === 0) return false;
   return key.rotatedAt.getTime() + key.rotationPeriodSeconds * 1000 <= registry.now.getTime();
 }
 

@@ -13,6 +13,7 @@ import {
   updateKey,
   updateVersion,
 } from "./store/keys.ts";
+import { beginUses } from "./uses.ts";
 
 export interface NewKey {
   id: string;
@@ -23,6 +24,8 @@ export interface NewKey {
   exportable: boolean;
   destroyAfterDays: number;
   rotationPeriodSeconds: number;
+  /** 0 where the algorithm does not bound its uses. */
+  usesMax: number;
   material: Uint8Array;
   owner: string;
 }
@@ -95,6 +98,7 @@ export async function createKey(registry: Registry, request: NewKey): Promise<Ke
     material: checkMaterial(request.material),
     createdAt: registry.now,
   });
+  await beginUses(registry, { keyId: row.id, version: 1 }, request.usesMax);
   await publish(registry, "key.created", fullName(row), {
     keyId: row.id,
     version: 1,
@@ -107,7 +111,7 @@ export async function createKey(registry: Registry, request: NewKey): Promise<Ke
 export async function addVersion(
   registry: Registry,
   key: KeyRow,
-  request: { id: string; version: number; material: Uint8Array },
+  request: { id: string; version: number; material: Uint8Array; usesMax: number },
 ): Promise<KeyRow> {
   requireAlive(key);
   if (request.id !== key.id || request.version !== key.currentVersion + 1) {
@@ -132,6 +136,7 @@ export async function addVersion(
     material: checkMaterial(request.material),
     createdAt: registry.now,
   });
+  await beginUses(registry, { keyId: key.id, version: request.version }, request.usesMax);
   const next = { ...key, currentVersion: request.version, rotatedAt: registry.now };
   await updateKey(registry.tx, registry.sealer, next);
   await publish(registry, "key.rotated", fullName(key), {

@@ -120,13 +120,14 @@ function registerVersions(keys: Command): void {
         (response) => response.versions,
       );
       session.answer({ versions }, () => {
-        const rows = versions.map(({ version, state, createdAt, current }) => [
+        const rows = versions.map(({ version, state, createdAt, current, usesMax, usesReserved }) => [
           version,
           state,
           shortTime(createdAt),
+          usesMax === 0n ? "" : `${usesReserved} of 2^${Math.log2(Number(usesMax))}`,
           current ? "current" : "",
         ]);
-        return table(["VERSION", "STATE", "CREATED", ""], rows, "no versions");
+        return table(["VERSION", "STATE", "CREATED", "USES SET ASIDE", ""], rows, "no versions");
       });
     },
   });

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/storage/v1/key_material.proto.
  */
 export const file_claviger_storage_v1_key_material: GenFile = /*@__PURE__*/
-  fileDesc("CiZjbGF2aWdlci9zdG9yYWdlL3YxL2tleV9tYXRlcmlhbC5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSJLCg9PcmlnaW5hbFJlcXVlc3QSDgoGY2FsbGVyGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSFAoMcmVxdWVzdF9oYXNoGAMgASgMIqABChRDcmVhdGVLZXlyaW5nUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYBCABKAkSFQoNcmVjb3Zlcnlfd3JhcBgFIAEoDCJXChVDcmVhdGVLZXlyaW5nUmVzcG9uc2USLQoHa2V5cmluZxgBIAEoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5cmluZxIPCgdjcmVhdGVkGAIgASgIIjAKHUxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkiXQoeTGlzdEtleXJpbmdHZW5lcmF0aW9uc1Jlc3BvbnNlEjsKC2dlbmVyYXRpb25zGAEgAygLMiYuY2xhdmlnZXIuc3RvcmFnZS52MS5XcmFwcGVkR2VuZXJhdGlvbiJXChFXcmFwcGVkR2VuZXJhdGlvbhISCgpnZW5lcmF0aW9uGAEgASgNEhcKD3Rva2VuX29iamVjdF9pZBgCIAEoCRIVCg1yZWNvdmVyeV93cmFwGAMgASgMIv8BChBDcmVhdGVLZXlSZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDAoEbmFtZRgCIAEoCRIKCgJpZBgDIAEoCRIPCgdwdXJwb3NlGAQgASgJEhEKCWFsZ29yaXRobRgFIAEoCRISCgpwcm90ZWN0aW9uGAYgASgJEhIKCmV4cG9ydGFibGUYByABKAgSGgoSZGVzdHJveV9hZnRlcl9kYXlzGAggASgNEh8KF3JvdGF0aW9uX3BlcmlvZF9zZWNvbmRzGAkgASgEEhAKCG1hdGVyaWFsGAogASgMIjoKEUNyZWF0ZUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5IosBChRBZGRLZXlWZXJzaW9uUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSCgoCaWQYAyABKAkSDwoHdmVyc2lvbhgEIAEoDRIQCghtYXRlcmlhbBgFIAEoDCI+ChVBZGRLZXlWZXJzaW9uUmVzcG9uc2USJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkiNgoVR2V0S2V5TWF0ZXJpYWxSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDSKDAQoWR2V0S2V5TWF0ZXJpYWxSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleRIwCgd2ZXJzaW9uGAIgASgLMh8uY2xhdmlnZXIuc3RvcmFnZS52MS5LZXlWZXJzaW9uEhAKCG1hdGVyaWFsGAMgASgMMsgEChJLZXlNYXRlcmlhbFNlcnZpY2USawoNQ3JlYXRlS2V5cmluZxIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3JlYXRlS2V5cmluZ1JlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleXJpbmdSZXNwb25zZSIDkAICEoYBChZMaXN0S2V5cmluZ0dlbmVyYXRpb25zEjIuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0S2V5cmluZ0dlbmVyYXRpb25zUmVxdWVzdBozLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEtleXJpbmdHZW5lcmF0aW9uc1Jlc3BvbnNlIgOQAgESXwoJQ3JlYXRlS2V5EiUuY2xhdmlnZXIuc3RvcmFnZS52MS5DcmVhdGVLZXlSZXF1ZXN0GiYuY2xhdmlnZXIuc3RvcmFnZS52MS5DcmVhdGVLZXlSZXNwb25zZSIDkAICEmsKDUFkZEtleVZlcnNpb24SKS5jbGF2aWdlci5zdG9yYWdlLnYxLkFkZEtleVZlcnNpb25SZXF1ZXN0GiouY2xhdmlnZXIuc3RvcmFnZS52MS5BZGRLZXlWZXJzaW9uUmVzcG9uc2UiA5ACAhJuCg5HZXRLZXlNYXRlcmlhbBIqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0S2V5TWF0ZXJpYWxSZXF1ZXN0GisuY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRLZXlNYXRlcmlhbFJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_claviger_storage_v1_key]);
+  fileDesc("CiZjbGF2aWdlci9zdG9yYWdlL3YxL2tleV9tYXRlcmlhbC5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSJLCg9PcmlnaW5hbFJlcXVlc3QSDgoGY2FsbGVyGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSFAoMcmVxdWVzdF9oYXNoGAMgASgMIqABChRDcmVhdGVLZXlyaW5nUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYBCABKAkSFQoNcmVjb3Zlcnlfd3JhcBgFIAEoDCJXChVDcmVhdGVLZXlyaW5nUmVzcG9uc2USLQoHa2V5cmluZxgBIAEoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5cmluZxIPCgdjcmVhdGVkGAIgASgIIjAKHUxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkiXQoeTGlzdEtleXJpbmdHZW5lcmF0aW9uc1Jlc3BvbnNlEjsKC2dlbmVyYXRpb25zGAEgAygLMiYuY2xhdmlnZXIuc3RvcmFnZS52MS5XcmFwcGVkR2VuZXJhdGlvbiJXChFXcmFwcGVkR2VuZXJhdGlvbhISCgpnZW5lcmF0aW9uGAEgASgNEhcKD3Rva2VuX29iamVjdF9pZBgCIAEoCRIVCg1yZWNvdmVyeV93cmFwGAMgASgMIpECChBDcmVhdGVLZXlSZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDAoEbmFtZRgCIAEoCRIKCgJpZBgDIAEoCRIPCgdwdXJwb3NlGAQgASgJEhEKCWFsZ29yaXRobRgFIAEoCRISCgpwcm90ZWN0aW9uGAYgASgJEhIKCmV4cG9ydGFibGUYByABKAgSGgoSZGVzdHJveV9hZnRlcl9kYXlzGAggASgNEh8KF3JvdGF0aW9uX3BlcmlvZF9zZWNvbmRzGAkgASgEEhAKCG1hdGVyaWFsGAogASgMEhAKCHVzZXNfbWF4GAsgASgEIjoKEUNyZWF0ZUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5Ip0BChRBZGRLZXlWZXJzaW9uUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSCgoCaWQYAyABKAkSDwoHdmVyc2lvbhgEIAEoDRIQCghtYXRlcmlhbBgFIAEoDBIQCgh1c2VzX21heBgGIAEoBCI+ChVBZGRLZXlWZXJzaW9uUmVzcG9uc2USJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkiNgoVR2V0S2V5TWF0ZXJpYWxSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDSKDAQoWR2V0S2V5TWF0ZXJpYWxSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleRIwCgd2ZXJzaW9uGAIgASgLMh8uY2xhdmlnZXIuc3RvcmFnZS52MS5LZXlWZXJzaW9uEhAKCG1hdGVyaWFsGAMgASgMIkIKElJlc2VydmVVc2VzUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SDQoFY291bnQYAyABKA0iJgoTUmVzZXJ2ZVVzZXNSZXNwb25zZRIPCgdncmFudGVkGAEgASgNMq8FChJLZXlNYXRlcmlhbFNlcnZpY2USawoNQ3JlYXRlS2V5cmluZxIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3JlYXRlS2V5cmluZ1JlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleXJpbmdSZXNwb25zZSIDkAICEoYBChZMaXN0S2V5cmluZ0dlbmVyYXRpb25zEjIuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0S2V5cmluZ0dlbmVyYXRpb25zUmVxdWVzdBozLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEtleXJpbmdHZW5lcmF0aW9uc1Jlc3BvbnNlIgOQAgESXwoJQ3JlYXRlS2V5EiUuY2xhdmlnZXIuc3RvcmFnZS52MS5DcmVhdGVLZXlSZXF1ZXN0GiYuY2xhdmlnZXIuc3RvcmFnZS52MS5DcmVhdGVLZXlSZXNwb25zZSIDkAICEmsKDUFkZEtleVZlcnNpb24SKS5jbGF2aWdlci5zdG9yYWdlLnYxLkFkZEtleVZlcnNpb25SZXF1ZXN0GiouY2xhdmlnZXIuc3RvcmFnZS52MS5BZGRLZXlWZXJzaW9uUmVzcG9uc2UiA5ACAhJuCg5HZXRLZXlNYXRlcmlhbBIqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0S2V5TWF0ZXJpYWxSZXF1ZXN0GisuY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRLZXlNYXRlcmlhbFJlc3BvbnNlIgOQAgESZQoLUmVzZXJ2ZVVzZXMSJy5jbGF2aWdlci5zdG9yYWdlLnYxLlJlc2VydmVVc2VzUmVxdWVzdBooLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVzZXJ2ZVVzZXNSZXNwb25zZSIDkAICYgZwcm90bzM", [file_claviger_storage_v1_key]);
 
 /**
  * The client's own request, which the generator carries out.
@@ -228,6 +228,13 @@ export type CreateKeyRequest = Message<"claviger.storage.v1.CreateKeyRequest"> &
    * @generated from field: bytes material = 10;
    */
   material: Uint8Array;
+
+  /**
+   * How often a version may apply protection; zero where its algorithm has no such bound.
+   *
+   * @generated from field: uint64 uses_max = 11;
+   */
+  usesMax: bigint;
 };
 
 /**
@@ -284,6 +291,11 @@ export type AddKeyVersionRequest = Message<"claviger.storage.v1.AddKeyVersionReq
    * @generated from field: bytes material = 5;
    */
   material: Uint8Array;
+
+  /**
+   * @generated from field: uint64 uses_max = 6;
+   */
+  usesMax: bigint;
 };
 
 /**
@@ -362,6 +374,54 @@ export const GetKeyMaterialResponseSchema: GenMessage<GetKeyMaterialResponse> = 
   messageDesc(file_claviger_storage_v1_key_material, 11);
 
 /**
+ * @generated from message claviger.storage.v1.ReserveUsesRequest
+ */
+export type ReserveUsesRequest = Message<"claviger.storage.v1.ReserveUsesRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+
+  /**
+   * At most 1048576.
+   *
+   * @generated from field: uint32 count = 3;
+   */
+  count: number;
+};
+
+/**
+ * Describes the message claviger.storage.v1.ReserveUsesRequest.
+ * Use `create(ReserveUsesRequestSchema)` to create a new message.
+ */
+export const ReserveUsesRequestSchema: GenMessage<ReserveUsesRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 12);
+
+/**
+ * @generated from message claviger.storage.v1.ReserveUsesResponse
+ */
+export type ReserveUsesResponse = Message<"claviger.storage.v1.ReserveUsesResponse"> & {
+  /**
+   * As many as were left, at most as many as were asked for; never zero.
+   *
+   * @generated from field: uint32 granted = 1;
+   */
+  granted: number;
+};
+
+/**
+ * Describes the message claviger.storage.v1.ReserveUsesResponse.
+ * Use `create(ReserveUsesResponseSchema)` to create a new message.
+ */
+export const ReserveUsesResponseSchema: GenMessage<ReserveUsesResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 13);
+
+/**
  * KeyMaterialService carries wrapped material between storage and the generator. Nobody else may
  * call it. What it carries is sealed by the HSM; storage cannot read it.
  *
@@ -407,6 +467,17 @@ export const KeyMaterialService: GenService<{
     methodKind: "unary";
     input: typeof GetKeyMaterialRequestSchema;
     output: typeof GetKeyMaterialResponseSchema;
+  },
+  /**
+   * Sets uses of a version aside before they are made, so that no crash makes the count too small. A
+   * repeat sets aside once more, which is safe.
+   *
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.ReserveUses
+   */
+  reserveUses: {
+    methodKind: "unary";
+    input: typeof ReserveUsesRequestSchema;
+    output: typeof ReserveUsesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_claviger_storage_v1_key_material, 0);

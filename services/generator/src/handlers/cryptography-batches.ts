@@ -1,6 +1,6 @@
 import type { Hsm } from "../hsm/port.ts";
 import type { KeyStore } from "../key-store.ts";
-import { type ItemResult, runBatch } from "../operations/batch.ts";
+import { checkBatch, type ItemResult, runBatch } from "../operations/batch.ts";
 import { decrypt, sealItem } from "../operations/encryption.ts";
 import { checkSize, plaintextBytesMax } from "../operations/limits.ts";
 import { verifyWith } from "../operations/signing.ts";
@@ -19,6 +19,8 @@ export function batchHandlers({
   return {
     async encryptBatch(request, context) {
       const key = await keyStore.require(request.name, 0, "encrypt");
+      checkBatch(request.items);
+      await key.takeUses(request.items.length);
       const results = await key.use((mechanism) =>
         runBatch(request.items, (item) => sealItem(key, mechanism, item)),
       );

@@ -14,7 +14,7 @@ import { SecretBytes } from "@claviger/secret-bytes";
 import type { Scheme } from "../algorithms.ts";
 import { KeyHolder } from "./key-holder.ts";
 import type { KeyMechanism } from "./mechanism.ts";
-import { readPeer, signingOptions } from "./public-key.ts";
+import { readPeer, signingInput } from "./public-key.ts";
 
 /** In a thread of OpenSSL's own: for signatures that would hold up the event loop. */
 const signInThread = promisify(sign) as (
@@ -32,15 +32,11 @@ export function softwareSignature(
   signDigest: DigestSigner | undefined,
 ): KeyMechanism {
   const key = privateKeyOf(secret);
-  const optionsFor = (context?: Uint8Array) => {
-    const { hash, ...options } = signingOptions(scheme, context);
-    return { hash, options: { key: key.present, ...options } };
-  };
   const slow = scheme.kind === "slh-dsa" || scheme.kind === "rsa-pss" || scheme.kind === "rsa-pkcs1";
   return {
     sign(message, context) {
-      const { hash, options } = optionsFor(context);
-      return slow ? signInThread(hash, message, options) : sign(hash, message, options);
+      const { hash, key: how } = signingInput(scheme, key.present, context);
+      return slow ? signInThread(hash, message, how) : sign(hash, message, how);
     },
     ...(signDigest !== undefined && {
       async signDigest(digest: Uint8Array) {

@@ -24,37 +24,45 @@ const namedCurves = {
 } as const;
 const curveNames = { "P-256": "prime256v1", "P-384": "secp384r1", "P-521": "secp521r1" } as const;
 
-/** How OpenSSL makes and checks a scheme's signatures; a `null` hash is the algorithm's own. */
-export function signingOptions(
+/**
+ * How OpenSSL makes and checks a scheme's signatures; a `null` hash is the algorithm's own. Where the
+ * defaults do, the key goes without options: Node takes twice the time for an ECDSA signature with them.
+ */
+export function signingInput(
   scheme: Scheme,
+  key: KeyObject,
   context: Uint8Array = noContext,
-): SigningOptions & { hash: string | null; context?: Uint8Array } {
+): { hash: string | null; key: KeyObject | SigningKey } {
   switch (scheme.kind) {
     case "ecdsa":
-      return { hash: scheme.hash, dsaEncoding: "der" };
-    case "rsa-pss":
-      return { hash: scheme.hash, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: pssSaltBytes };
+      return { hash: scheme.hash, key };
+    case "rsa-pss": {
+      const padding = constants.RSA_PKCS1_PSS_PADDING;
+      return { hash: scheme.hash, key: { key, padding, saltLength: pssSaltBytes } };
+    }
     case "rsa-pkcs1":
-      return { hash: scheme.hash, padding: constants.RSA_PKCS1_PADDING };
+      return { hash: scheme.hash, key };
     case "ed25519":
-      return { hash: null };
+      return { hash: null, key };
     case "ml-dsa":
     case "slh-dsa":
-      return context.length === 0 ? { hash: null } : { hash: null, context };
+      return { hash: null, key: context.length === 0 ? key : { key, context } };
     default:
       throw new DomainError("internal", `a key for ${scheme.kind} was asked for a signature`);
   }
 }
 
+type SigningKey = SigningOptions & { key: KeyObject; context?: Uint8Array };
+
 export function verifySignature(
   scheme: Scheme,
-  key: KeyObject,
+  publicKey: KeyObject,
   message: Uint8Array,
   signature: Uint8Array,
   context: Uint8Array = noContext,
 ): boolean {
-  const { hash, ...options } = signingOptions(scheme, context);
-  return verify(hash, message, { key, ...options }, signature);
+  const { hash, key } = signingInput(scheme, publicKey, context);
+  return verify(hash, message, key, signature);
 }
 
 /** The longest message of RSAES-OAEP (RFC 8017 section 7.1.1). */

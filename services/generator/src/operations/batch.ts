@@ -1,17 +1,21 @@
 import { DomainError } from "@claviger/domain-error";
 
-export const batchItemsMax = 1000;
+const batchItemsMax = 1000;
 
 export type ItemResult<Value> = { value: Value } | { error: { kind: string; message: string } };
+
+/** @throws DomainError `invalid-argument` where the batch itself is out of bounds */
+export function checkBatch(items: readonly unknown[]): void {
+  if (items.length >= 1 && items.length <= batchItemsMax) return;
+  throw new DomainError("invalid-argument", `a batch has 1 to ${batchItemsMax} items, not ${items.length}`);
+}
 
 /** Runs a batch: an item's failure is its own. @throws DomainError where the batch itself is out of bounds */
 export async function runBatch<Item, Value>(
   items: readonly Item[],
   work: (item: Item) => Promise<Value> | Value,
 ): Promise<ItemResult<Value>[]> {
-  if (items.length === 0 || items.length > batchItemsMax) {
-    throw new DomainError("invalid-argument", `a batch has 1 to ${batchItemsMax} items, not ${items.length}`);
-  }
+  checkBatch(items);
   const results = items.map((item) => attempt(item, work));
   // What OpenSSL did is there already: only what the HSM does is waited for.
   return results.some((result) => result instanceof Promise)

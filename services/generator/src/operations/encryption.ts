@@ -28,7 +28,10 @@ export interface Opened {
 
 const noNonce = Buffer.alloc(0);
 
-/** Encrypts with a key that `require` has let through. At once where OpenSSL does it. */
+/**
+ * Encrypts with a key that `require` has let through, and that gave a use for it (`takeUses`). At once
+ * where OpenSSL does it.
+ */
 export function sealItem(key: UsableKey, mechanism: KeyMechanism, item: Sealed): Promise<Buffer> | Buffer {
   checkSize(item.plaintext, plaintextBytesMax, "plaintext");
   checkSize(item.associatedData, associatedDataBytesMax, "associated data");
@@ -47,6 +50,7 @@ export function sealItem(key: UsableKey, mechanism: KeyMechanism, item: Sealed):
 }
 
 export async function encryptWith(key: UsableKey, item: Sealed): Promise<Buffer> {
+  await key.takeUses(1);
   return key.use((mechanism) => sealItem(key, mechanism, item));
 }
 

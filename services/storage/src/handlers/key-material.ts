@@ -17,6 +17,7 @@ import { checkKeyringName } from "../names.ts";
 import { type Registry, requireKey } from "../registry.ts";
 import { listGenerations } from "../store/keyrings.ts";
 import { findVersion } from "../store/keys.ts";
+import { reserveUses } from "../uses.ts";
 import { keyMessage, keyringMessage, versionMessage } from "./messages.ts";
 
 export function keyMaterialHandlers(
@@ -53,6 +54,7 @@ export function keyMaterialHandlers(
         const row = await createKey(registry, {
           ...request,
           rotationPeriodSeconds: Number(request.rotationPeriodSeconds),
+          usesMax: Number(request.usesMax),
           owner: original.caller,
         });
         return create(CreateKeyResponseSchema, { key: keyMessage(row) });
@@ -70,7 +72,7 @@ export function keyMaterialHandlers(
       const { response } = await once(registry, original, AddKeyVersionResponseSchema, async () => {
         const key = await requireKey(registry, request.name, "lock");
         return create(AddKeyVersionResponseSchema, {
-          key: keyMessage(await addVersion(registry, key, request)),
+          key: keyMessage(await addVersion(registry, key, { ...request, usesMax: Number(request.usesMax) })),
         });
       });
       context.note({ version: request.version });
@@ -78,6 +80,13 @@ export function keyMaterialHandlers(
     },
     async getKeyMaterial(request, context) {
       return readMaterial(open(context.unit), request.name, request.version);
+    },
+    async reserveUses({ count, name, version }, context) {
+      const registry = open(context.unit);
+      const key = await requireKey(registry, name);
+      const granted = await reserveUses(registry, key, version, count);
+      context.note({ version, granted });
+      return { granted };
     },
   };
 }

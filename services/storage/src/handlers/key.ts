@@ -34,6 +34,7 @@ import { fullName, publish, type Registry, requireKey } from "../registry.ts";
 import { deleteHold, insertHold, listHolds } from "../store/holds.ts";
 import { findKeyring, listGenerations, listKeyrings } from "../store/keyrings.ts";
 import { type KeyRow, listKeys, listVersions, updateKey } from "../store/keys.ts";
+import { listUses } from "../store/uses.ts";
 import { holdMessage, keyMessage, keyringMessage, versionMessage } from "./messages.ts";
 
 type OpenRegistry = (tx: Transaction) => Registry;
@@ -98,8 +99,11 @@ function readers(
       const limit = pageSize(request.pageSize);
       const after = readNumberToken(request.pageToken);
       const rows = await listVersions(unit, registry.sealer, key.id, after, limit);
+      const numbers = rows.map(({ version }) => version);
+      const uses = await listUses(unit, registry.sealer, key.id, numbers);
+      const usesOf = new Map(uses.map((row) => [row.version, row]));
       return {
-        versions: rows.map((row) => versionMessage(row, key)),
+        versions: rows.map((row) => versionMessage(row, key, usesOf.get(row.version))),
         nextPageToken: pageToken(rows.length < limit ? undefined : String(rows.at(-1)?.version)),
       };
     },

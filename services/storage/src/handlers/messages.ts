@@ -16,6 +16,7 @@ import type { BindingRow } from "../store/bindings.ts";
 import type { HoldRow } from "../store/holds.ts";
 import type { GenerationRow, KeyringRow } from "../store/keyrings.ts";
 import type { KeyRow, VersionRow } from "../store/keys.ts";
+import type { UsesRow } from "../store/uses.ts";
 
 export function keyringMessage(row: KeyringRow, generations: readonly GenerationRow[]): Keyring {
   return create(KeyringSchema, {
@@ -57,12 +58,14 @@ export function holdMessage(row: HoldRow): Hold {
   });
 }
 
-export function versionMessage(row: VersionRow, key: KeyRow): KeyVersion {
+export function versionMessage(row: VersionRow, key: KeyRow, uses?: UsesRow): KeyVersion {
   return create(KeyVersionSchema, {
     version: row.version,
     state: row.state,
     createdAt: timestampFromDate(row.createdAt),
     current: row.version === key.currentVersion,
+    usesReserved: BigInt(uses?.reserved ?? 0),
+    usesMax: BigInt(uses?.usesMax ?? 0),
   });
 }
 
