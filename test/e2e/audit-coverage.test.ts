@@ -70,6 +70,7 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       ...onKey,
     },
     createKeyVersion: { call: (as, o) => as.keyGeneration.createKeyVersion({ name }, o), ...onKey },
+    attestKey: { call: (as, o) => as.keyGeneration.attestKey({ name: signer }, o), resource: () => signer },
     getPublicKey: {
       call: (as, o) => as.keyGeneration.getPublicKey({ name: signer }, o),
       resource: () => signer,
@@ -206,6 +207,10 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
     },
   },
   certificates: {
+    getAttestationCertificate: {
+      call: (as, o) => as.certificates.getAttestationCertificate({}, o),
+      outsider: "allowed",
+    },
     issueCertificate: {
       call: (as, o) =>
         as.certificates.issueCertificate({ certificateSigningRequest: csr(), profile: "server" }, o),

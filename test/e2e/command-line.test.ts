@@ -29,7 +29,12 @@ test("status lists five services with address and version, PostgreSQL, NATS and 
   ]);
   for (const service of status.services)
     expect(service).toMatchObject({ state: "ok", certificateIssuer: "claviger" });
-  expect(status.dependencies.map(({ name }) => name).sort()).toEqual(["hsm", "nats", "postgresql"]);
+  expect(status.dependencies.map(({ name }) => name).sort()).toEqual([
+    "hsm",
+    "nats",
+    "postgresql",
+    "self-tests",
+  ]);
 });
 
 test("a first key lives its whole life on the command line", async () => {

@@ -82,6 +82,13 @@ function oaepHeader(fields: Fields) {
   return { header: hex(encodeHeader(keyId, Number(value(fields, "version")), "rsa-oaep-sha256", none)) };
 }
 
+/** The record's own facts, put together again. */
+function generationRecord(fields: Fields) {
+  const facts = JSON.parse(value(fields, "record")) as Record<string, string> & { version: number };
+  const text = { ...facts } as Record<string, unknown>;
+  return { record: canonicalJson(text) };
+}
+
 function sealedSecretInfo(fields: Fields) {
   const [method, name] = [value(fields, "method"), value(fields, "name")];
   return { info: hex(Buffer.from(sealInfo({ method, name, version: Number(value(fields, "version")) }))) };
@@ -244,6 +251,7 @@ export const recompute: Readonly<
 > = {
   ciphertext,
   "ciphertext-header-oaep": oaepHeader,
+  "generation-record": generationRecord,
   "sealed-secret-info": sealedSecretInfo,
   "wrapped-secret": wrappedSecret,
   "material-envelope": materialEnvelope,

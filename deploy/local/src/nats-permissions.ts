@@ -24,7 +24,10 @@ function pulls(stream: string, consumer: string): readonly string[] {
 
 /** Everything that is not listed is refused by the bus. */
 export const busPermissions: Readonly<Record<BusUser, Permission>> = {
-  generator: { publish: ["claviger.audit.generator"], subscribe: listens("generator") },
+  generator: {
+    publish: ["claviger.events.generator.>", "claviger.audit.generator"],
+    subscribe: listens("generator"),
+  },
   storage: {
     publish: ["claviger.events.storage.>", "claviger.audit.storage"],
     subscribe: listens("storage"),

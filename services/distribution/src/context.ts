@@ -1,4 +1,6 @@
+import type { Client } from "@claviger/client";
 import type { Transaction } from "@claviger/database";
+import type { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import type { Authorities } from "./authorities.ts";
 import type { TokenContext } from "./enrollment.ts";
 import type { Registry } from "./registry.ts";
@@ -11,6 +13,7 @@ export interface DistributionContext {
   authorities: Authorities;
   lists: RevocationLists;
   storage: AccessClient;
+  keys: Client<typeof KeyGenerationService>;
   trustDomain: string;
   publicHttpAddress: string;
   serviceHosts: readonly string[];

@@ -57,8 +57,8 @@ export async function issueCertificate(
     subjectPublicKeyInfo: request.subjectPublicKeyInfo,
     authorityKeyId: issuer.keyId,
     keyUsage: rsa ? ["digitalSignature", "keyEncipherment"] : ["digitalSignature"],
-    extendedKeyUsage: [...profiles[request.profile].extendedKeyUsage],
-    subjectAltNames: [...request.subjectAltNames],
+    extendedKeyUsage: orNothing(profiles[request.profile].extendedKeyUsage),
+    subjectAltNames: orNothing(request.subjectAltNames),
     crlDistributionPoints: [`http://${publicHttpAddress}/v1/crl/issuing.crl`],
     caIssuers: [`http://${publicHttpAddress}/v1/ca/issuing.cer`],
     signer: issuer.signer,
@@ -84,6 +84,11 @@ export async function issueCertificate(
   await insertCertificate(registry.tx, registry.sealer, row);
   await publish(registry, "certificate.issued", row.serial, { profile: row.profile });
   return { row, chain: `${encodePem("CERTIFICATE", certificate)}${issuer.pem}` };
+}
+
+/** An extension without content is left out (RFC 5280 section 4.2). */
+function orNothing<T>(items: readonly T[]): readonly T[] | undefined {
+  return items.length === 0 ? undefined : items;
 }
 
 /** So that an identity can always be revoked with all its certificates in one go. */

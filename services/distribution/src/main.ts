@@ -86,6 +86,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     authorities,
     lists,
     storage,
+    keys: generator.keys,
     trustDomain,
     publicHttpAddress,
     serviceHosts,

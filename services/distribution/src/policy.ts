@@ -27,6 +27,7 @@ export const certificatePolicy: Policy<typeof CertificateService> = {
   listCertificates: everywhere("certificates.get"),
   getCertificate: everywhere("certificates.get"),
   // Public artefacts.
+  getAttestationCertificate: { callers: "anyone" },
   getTrustBundle: { callers: "anyone" },
   getCertificateRevocationList: { callers: "anyone" },
   synchronizeTrust: { callers: ["storage", "generator", "distribution", "rotation", "audit", "nats"] },

@@ -34,6 +34,12 @@ export const profiles = {
     lifetimeSecondsDefault: 7 * day,
     lifetimeSecondsMax: 7 * day,
   },
+  /** The key that signs generation records; never on request. It signs records, and nothing else. */
+  attestation: {
+    extendedKeyUsage: [],
+    lifetimeSecondsDefault: 4 * 365 * day,
+    lifetimeSecondsMax: 4 * 365 * day,
+  },
 } as const satisfies Record<string, Profile>;
 
 export type ProfileName = keyof typeof profiles;
@@ -139,8 +145,15 @@ function workloadNames({ subjectAltNames }: CertificateSigningRequest, trustDoma
   return { subject: {}, subjectAltNames: [{ uri: identity.uri }], identity };
 }
 
+/** The name of the key that signs generation records; names of its kind are given out to nobody. */
+export const attestationName = "urn:claviger:attestation";
+const ownNames = /^urn:claviger:/i;
+
 /** A SPIFFE URI is an identity for Claviger, and identities come with the workload profile alone. */
 function refuseSpiffe(names: readonly SubjectAltName[], profile: string): void {
+  if (names.some((name) => "uri" in name && ownNames.test(name.uri))) {
+    throw new DomainError("denied", "names that begin with urn:claviger: are Claviger's own");
+  }
   if (names.some((name) => "uri" in name && /^spiffe:/i.test(name.uri))) {
     throw new DomainError("invalid-argument", `a ${profile} certificate carries no SPIFFE identity`, {
       hint: "use --profile workload for that",

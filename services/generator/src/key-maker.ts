@@ -1,16 +1,14 @@
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { Client } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { Key } from "@claviger/proto/storage/v1/key_pb.ts";
-import { SecretBytes } from "@claviger/secret-bytes";
-import { checkAlgorithm, checkNewAlgorithm, checkProtection, requireHsmSpec } from "./algorithm-choice.ts";
-import { type Algorithm, algorithmRow, usesMaxOf } from "./algorithms.ts";
-import type { Hsm } from "./hsm/port.ts";
-import { makeMaterial } from "./key-material.ts";
+import { checkAlgorithm, checkNewAlgorithm, checkProtection } from "./algorithm-choice.ts";
+import { algorithmRow, usesMaxOf } from "./algorithms.ts";
 import type { KeyStore } from "./key-store.ts";
-import type { KeyringKeys, OriginalCall } from "./keyring-keys.ts";
-import { type MaterialBinding, sealEnvelope } from "./material-envelope.ts";
+import type { OriginalCall } from "./keyring-keys.ts";
+import type { MaterialBinding } from "./material-envelope.ts";
+import type { MaterialMaker } from "./material-maker.ts";
 
 export interface NewKeyRequest {
   name: string;
@@ -21,26 +19,23 @@ export interface NewKeyRequest {
   exportable: boolean;
 }
 
-/** Makes keys and versions: material in the HSM or mixed from two sources, wrapped, bound, registered. */
+/** Makes keys and versions: their material, and storage's rows of them. */
 export class KeyMaker {
-  readonly #hsm: Hsm;
   readonly #storage: Client<typeof KeyMaterialService>;
-  readonly #keyringKeys: KeyringKeys;
   readonly #keyStore: KeyStore;
+  readonly #materials: MaterialMaker;
   readonly #admitLegacy: boolean;
 
   constructor(options: {
-    hsm: Hsm;
     storage: Client<typeof KeyMaterialService>;
-    keyringKeys: KeyringKeys;
     keyStore: KeyStore;
+    materials: MaterialMaker;
     /** Whether new keys may have a legacy algorithm. */
     admitLegacy: boolean;
   }) {
-    this.#hsm = options.hsm;
     this.#storage = options.storage;
-    this.#keyringKeys = options.keyringKeys;
     this.#keyStore = options.keyStore;
+    this.#materials = options.materials;
     this.#admitLegacy = options.admitLegacy;
   }
 
@@ -74,7 +69,7 @@ export class KeyMaker {
       destroyAfterDays: request.destroyAfterDays,
       rotationPeriodSeconds: request.rotationPeriodSeconds,
       usesMax: BigInt(usesMaxOf(algorithm)),
-      material: await this.#makeMaterial(binding),
+      ...(await this.#materials.make(binding, original.caller)),
     });
     return key!;
   }
@@ -105,48 +100,9 @@ export class KeyMaker {
       id: key.id,
       version: binding.version,
       usesMax: BigInt(usesMaxOf(algorithm)),
-      material: await this.#makeMaterial(binding),
+      ...(await this.#materials.make(binding, original.caller)),
     });
     this.#keyStore.invalidate(name);
     return answer.key!;
-  }
-
-  async #makeMaterial(binding: MaterialBinding): Promise<Buffer> {
-    const keyringKey = await this.#keyringKeys.current(binding.name.split("/")[0]!);
-    const made =
-      binding.protection === "hsm"
-        ? await this.#makeInHsm(keyringKey.id, binding.algorithm)
-        : await this.#makeInSoftware(keyringKey.id, binding.algorithm);
-    const envelope = { keyringGeneration: keyringKey.generation, ...made };
-    return sealEnvelope(envelope, binding, (data) => this.#hsm.bindingMac(data));
-  }
-
-  async #makeInHsm(keyringKey: string, algorithm: Algorithm) {
-    const spec = requireHsmSpec(algorithm);
-    const lack = this.#hsm.lacks(spec);
-    if (lack !== undefined) {
-      throw new DomainError(
-        "failed-precondition",
-        `${algorithm} cannot have hsm protection: the HSM ${lack}`,
-        {
-          hint: "use --protection software, or another algorithm",
-        },
-      );
-    }
-    const { publicKey, wrapped } = await this.#hsm.generateKey(keyringKey, spec);
-    return { wrapped, publicKey: publicKey ?? Buffer.alloc(0) };
-  }
-
-  async #makeInSoftware(keyringKey: string, algorithm: Algorithm) {
-    const { scheme } = algorithmRow(algorithm);
-    const made = await makeMaterial(scheme, (lengthBytes) => this.mixedRandom(lengthBytes));
-    using secret = made.secret;
-    return { wrapped: await this.#hsm.wrapSecret(keyringKey, secret), publicKey: made.publicKey };
-  }
-
-  /** HSM and operating system combined by exclusive or, so that neither alone decides. */
-  async mixedRandom(lengthBytes: number): Promise<SecretBytes> {
-    using theirs = SecretBytes.take(await this.#hsm.random(lengthBytes));
-    return SecretBytes.take(randomBytes(lengthBytes)).mix(theirs);
   }
 }

@@ -10,6 +10,7 @@ import type { SecretBytes } from "@claviger/secret-bytes";
 import { checkAlgorithm, checkProtection, requireHsmSpec } from "./algorithm-choice.ts";
 import { algorithmRow, usesMaxOf } from "./algorithms.ts";
 import { uuidBytes } from "./ciphertext.ts";
+import type { Health } from "./health/health.ts";
 import type { Hsm, KeyringKeyId } from "./hsm/port.ts";
 import type { KeyringKeys } from "./keyring-keys.ts";
 import { type MaterialBinding, openEnvelope } from "./material-envelope.ts";
@@ -24,6 +25,7 @@ export interface KeyStoreOptions {
   storage: Client<typeof KeyMaterialService>;
   keyringKeys: KeyringKeys;
   leaseMilliseconds: number;
+  health: Health;
   onTrouble: (error: unknown) => void;
 }
 
@@ -67,6 +69,7 @@ export class KeyStore implements Disposable {
     const cacheKey = `${name}\n${version}`;
     for (;;) {
       const key = await this.#cache.get(cacheKey, () => this.#load(name, version));
+      this.#options.health.requireServed(key.facts.algorithm);
       const operation = chooseOperation(key, operations);
       if (!refuses(key, operation) || key.askedAt >= calledAt) {
         checkOperation(key.facts, operation);
@@ -76,6 +79,23 @@ export class KeyStore implements Disposable {
       const early = key.askedAt + rereadMilliseconds - performance.now();
       if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
       if (this.#cache.peek(cacheKey) === key) this.#cache.drop(cacheKey);
+    }
+  }
+
+  /**
+   * Protects something with the current version, once `count` uses of it are set aside. The key is asked for
+   * anew after any waiting: what is used is never older than its lease, nor let go of already.
+   */
+  async protect<T>(
+    name: string,
+    operations: readonly [KeyOperation, ...KeyOperation[]],
+    count: number,
+    work: (mechanism: KeyMechanism, key: UsableKey) => Promise<T> | T,
+  ): Promise<{ value: T; key: UsableKey }> {
+    for (;;) {
+      const key = await this.require(name, 0, ...operations);
+      if (key.takeUses(count)) return { value: await key.use((mechanism) => work(mechanism, key)), key };
+      await key.reserveUses(count);
     }
   }
 

@@ -1,14 +1,14 @@
 import { createLeasedAccess } from "@claviger/access";
 import { AuditSpool } from "@claviger/audit-sink";
-import { openBus } from "@claviger/bus";
+import { type Bus, openBus } from "@claviger/bus";
 import { createServiceClient, Transport } from "@claviger/client";
-import { isDomainError } from "@claviger/domain-error";
 import { serviceIdentity, TlsIdentity } from "@claviger/identity";
 import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
+import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { type AuditedWork, register } from "@claviger/rpc";
 import {
   busProbe,
@@ -25,16 +25,21 @@ import { readConfig } from "./config.ts";
 import { checkpointHandlers } from "./handlers/checkpoint.ts";
 import { cryptographyHandlers } from "./handlers/cryptography.ts";
 import { keyGenerationHandlers, keyringHandlers } from "./handlers/key-generation.ts";
+import { announceRandomnessFailure } from "./health/failure-event.ts";
+import { Health } from "./health/health.ts";
+import { runSelfTests } from "./health/self-tests.ts";
+import { TestedRandom } from "./health/tested-random.ts";
 import { openPkcs11Hsm } from "./hsm/pkcs11-hsm.ts";
 import type { Hsm } from "./hsm/port.ts";
 import { followEvents } from "./invalidation.ts";
 import { KeyMaker } from "./key-maker.ts";
 import { KeyStore } from "./key-store.ts";
 import { KeyringKeys } from "./keyring-keys.ts";
+import { MaterialMaker } from "./material-maker.ts";
 import { checkpointPolicy, cryptographyPolicy, keyGenerationPolicy, keyringPolicy } from "./policy.ts";
+import { ensureSystemKeys } from "./system-keys.ts";
 
 const service = "generator";
-const retryMilliseconds = 500;
 
 const logger = createLogger(service);
 await runService(logger, start);
@@ -59,15 +64,17 @@ async function start(lifetime: Lifetime): Promise<void> {
   });
   const keyringKeys = new KeyringKeys({ hsm, storage, leaseMilliseconds });
   const onTrouble = (error: unknown): void => warn(describeError(error));
-  const keyStore = new KeyStore({ hsm, storage, keyringKeys, leaseMilliseconds, onTrouble });
-  lifetime.onStop("keys", () => keyStore[Symbol.dispose]());
-  const keyMaker = new KeyMaker({
-    hsm,
-    storage,
-    keyringKeys,
-    keyStore,
-    admitLegacy: settings.admitLegacy,
+  let announcing: Bus | undefined;
+  const random = new TestedRandom(hsm, (failure) => {
+    logger.error("the HSM's random source failed: nothing is generated", { failure });
+    void announceRandomnessFailure(() => announcing, failure);
   });
+  const health = new Health(random, await runSelfTests());
+  const keyStore = new KeyStore({ hsm, storage, keyringKeys, leaseMilliseconds, health, onTrouble });
+  lifetime.onStop("keys", () => keyStore[Symbol.dispose]());
+  const now = (): Date => new Date();
+  const materials = new MaterialMaker({ hsm, keyringKeys, keyStore, random, health, now, onTrouble });
+  const keyMaker = new KeyMaker({ storage, keyStore, materials, admitLegacy: settings.admitLegacy });
 
   const forget = (): void => {
     access.invalidate();
@@ -81,6 +88,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     onTrouble: warn,
     onGap: forget,
   });
+  announcing = bus;
   lifetime.onStop("bus", () => bus[Symbol.asyncDispose]());
   followEvents(bus, keyStore, access);
   const spool = await AuditSpool.open({
@@ -100,26 +108,44 @@ async function start(lifetime: Lifetime): Promise<void> {
     lifetime,
     authorize: access.decide,
     auditedWork: spooledWork(spool),
-    probes: [hsmProbe(hsm), busProbe(bus)],
+    probes: [hsmProbe(hsm, random), busProbe(bus), healthProbe(health)],
     registrations: [
       register(KeyringService, keyringPolicy, keyringHandlers(keyringKeys)),
-      register(KeyGenerationService, keyGenerationPolicy, keyGenerationHandlers({ keyMaker, keyStore })),
+      register(
+        KeyGenerationService,
+        keyGenerationPolicy,
+        keyGenerationHandlers({ keyMaker, keyStore, storage }),
+      ),
       register(
         CryptographyService,
         cryptographyPolicy,
-        cryptographyHandlers({ hsm, keyMaker, keyStore, decide: access.decide }),
+        cryptographyHandlers({ hsm, random, keyStore, decide: access.decide }),
         { batch: "useBatch", stream: "use" },
       ),
       register(CheckpointService, checkpointPolicy, checkpointHandlers(keyStore, settings.trustDomain)),
     ],
   });
-  void makeSystemKeyring(keyringKeys, settings.trustDomain, warn);
+  void ensureSystemKeys({
+    keyringKeys,
+    keyMaker,
+    registry: createServiceClient(KeyService, toStorage),
+    caller: serviceIdentity(settings.trustDomain, service).uri,
+    warn,
+  });
 }
 
-function hsmProbe(hsm: Hsm): DependencyProbe {
+function hsmProbe(hsm: Hsm, random: TestedRandom): DependencyProbe {
   return probe("hsm", async () => {
-    await hsm.random(8);
+    await random.requireHealthy();
     return { version: hsm.describe() };
+  });
+}
+
+/** The known-answer tests and the random source's. */
+function healthProbe(health: Health): DependencyProbe {
+  return probe("self-tests", async () => {
+    health.report();
+    return { version: `OpenSSL ${process.versions.openssl}` };
   });
 }
 
@@ -134,32 +160,4 @@ function spooledWork(spool: AuditSpool): AuditedWork<undefined> {
     keep: (record) => spool.keep(record),
     runUnrecorded: (work) => work(undefined),
   };
-}
-
-/** The keyring of Claviger's own keys, made once, as soon as storage answers. */
-async function makeSystemKeyring(
-  keyringKeys: KeyringKeys,
-  trustDomain: string,
-  warn: (what: string) => void,
-): Promise<void> {
-  const caller = serviceIdentity(trustDomain, service).uri;
-  for (;;) {
-    try {
-      await keyringKeys.current("system");
-      return;
-    } catch (error) {
-      if (!isDomainError(error, "not-found")) {
-        warn(`storage does not answer yet: ${(error as Error).message}`);
-        await new Promise((resolve) => setTimeout(resolve, retryMilliseconds));
-        continue;
-      }
-    }
-    try {
-      await keyringKeys.create("system", { caller, requestId: "", requestHash: new Uint8Array() });
-    } catch (error) {
-      if (isDomainError(error, "already-exists")) return;
-      warn(`the system keyring could not be made: ${(error as Error).message}`);
-      await new Promise((resolve) => setTimeout(resolve, retryMilliseconds));
-    }
-  }
 }

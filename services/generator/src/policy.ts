@@ -16,6 +16,7 @@ export const keyGenerationPolicy: Policy<typeof KeyGenerationService> = {
   createKey: onName("keys.create"),
   createKeyVersion: onName("keys.rotate"),
   getPublicKey: onName("keys.public"),
+  attestKey: onName("keys.get"),
 };
 
 export const cryptographyPolicy: Policy<typeof CryptographyService> = {

@@ -63,12 +63,14 @@ export class UsableKey {
     return this.#publicKey;
   }
 
-  /**
-   * Takes uses off what the algorithm permits a version, before they are made; at once in most cases.
-   * @throws DomainError `failed-precondition` where none are left
-   */
-  takeUses(count: number): Promise<void> | undefined {
-    return this.#allowances?.take(this.facts, count);
+  /** Takes uses off what the algorithm permits a version, before they are made; false where too few are here. */
+  takeUses(count: number): boolean {
+    return this.#allowances?.take(this.facts, count) ?? true;
+  }
+
+  /** @throws DomainError `failed-precondition` where none are left */
+  async reserveUses(count: number): Promise<void> {
+    await this.#allowances?.reserve(this.facts, count);
   }
 
   /** The cache lets go. */

@@ -33,22 +33,22 @@ export class UseAllowances {
     this.#storage = storage;
   }
 
-  /**
-   * Takes `count` uses: at once where they are here, else when storage has set more aside.
-   * @throws DomainError `failed-precondition` where the version has none left
-   */
-  take(of: VersionOfKey, count: number): Promise<void> | undefined {
+  /** Takes `count` uses if they are here; else `reserve`, and try again. */
+  take(of: VersionOfKey, count: number): boolean {
     const allowance = this.#of(of);
-    if (allowance.left < count) return this.#wait(of, allowance, count);
+    if (allowance.left < count) return false;
     allowance.left -= count;
     // Ahead of need, so that nobody waits; a refusal shows when the rest is used up.
     if (allowance.left < allowance.chunk / 4) this.#ask(of, allowance, count).catch(() => undefined);
-    return undefined;
+    return true;
   }
 
-  async #wait(of: VersionOfKey, allowance: Allowance, count: number): Promise<void> {
-    while (allowance.left < count) await this.#ask(of, allowance, count);
-    allowance.left -= count;
+  /**
+   * Has storage set more uses aside.
+   * @throws DomainError `failed-precondition` where the version has none left
+   */
+  reserve(of: VersionOfKey, count: number): Promise<void> {
+    return this.#ask(of, this.#of(of), count);
   }
 
   #ask(of: VersionOfKey, allowance: Allowance, atLeast: number): Promise<void> {

@@ -29,6 +29,12 @@ interface ServiceGrant {
 const serviceGrants: readonly ServiceGrant[] = [
   { service: "generator", permissions: ["keyrings.create"], resources: /^system$/ },
   {
+    service: "generator",
+    permissions: ["keys.create", "keys.get", "keys.hold"],
+    resources: /^system\/attestation$/,
+  },
+  { service: "distribution", permissions: ["keys.public"], resources: /^system\/attestation$/ },
+  {
     service: "distribution",
     permissions: ["keys.create", "keys.sign", "keys.public", "keys.get", "keys.hold"],
     resources: /^system\/ca-[a-z0-9-]+$/,

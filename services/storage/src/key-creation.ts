@@ -4,6 +4,7 @@ import { whyRefused } from "@claviger/lifecycle";
 import { requireAlive } from "./key-lifecycle.ts";
 import { checkKeyringName, parseKeyName } from "./names.ts";
 import { fullName, publish, type Registry } from "./registry.ts";
+import { insertGenerationRecord } from "./store/generation-records.ts";
 import { findKeyring, insertGeneration, insertKeyring, type KeyringRow } from "./store/keyrings.ts";
 import {
   findVersion,
@@ -14,6 +15,12 @@ import {
   updateVersion,
 } from "./store/keys.ts";
 import { beginUses } from "./uses.ts";
+
+export interface NewGenerationRecord {
+  record: Uint8Array;
+  signature: Uint8Array;
+  signerVersion: number;
+}
 
 export interface NewKey {
   id: string;
@@ -26,6 +33,7 @@ export interface NewKey {
   rotationPeriodSeconds: number;
   /** 0 where the algorithm does not bound its uses. */
   usesMax: number;
+  generationRecord?: NewGenerationRecord | undefined;
   material: Uint8Array;
   owner: string;
 }
@@ -34,6 +42,7 @@ const destroyAfterDaysDefault = 30;
 const rotationPeriodSecondsMin = 60;
 const rotationPeriodSecondsMax = 10 * 366 * 86_400;
 const materialBytesMax = 64 * 1024;
+const recordBytesMax = 16 * 1024;
 
 export async function createKeyring(
   registry: Registry,
@@ -99,6 +108,7 @@ export async function createKey(registry: Registry, request: NewKey): Promise<Ke
     createdAt: registry.now,
   });
   await beginUses(registry, { keyId: row.id, version: 1 }, request.usesMax);
+  await keepRecord(registry, { keyId: row.id, version: 1 }, request.generationRecord);
   await publish(registry, "key.created", fullName(row), {
     keyId: row.id,
     version: 1,
@@ -111,7 +121,7 @@ export async function createKey(registry: Registry, request: NewKey): Promise<Ke
 export async function addVersion(
   registry: Registry,
   key: KeyRow,
-  request: { id: string; version: number; material: Uint8Array; usesMax: number },
+  request: Pick<NewKey, "id" | "material" | "usesMax" | "generationRecord"> & { version: number },
 ): Promise<KeyRow> {
   requireAlive(key);
   if (request.id !== key.id || request.version !== key.currentVersion + 1) {
@@ -137,6 +147,7 @@ export async function addVersion(
     createdAt: registry.now,
   });
   await beginUses(registry, { keyId: key.id, version: request.version }, request.usesMax);
+  await keepRecord(registry, { keyId: key.id, version: request.version }, request.generationRecord);
   const next = { ...key, currentVersion: request.version, rotatedAt: registry.now };
   await updateKey(registry.tx, registry.sealer, next);
   await publish(registry, "key.rotated", fullName(key), {
@@ -145,6 +156,24 @@ export async function addVersion(
     previousVersion: key.currentVersion,
   });
   return next;
+}
+
+async function keepRecord(
+  registry: Registry,
+  of: { keyId: string; version: number },
+  made: NewGenerationRecord | undefined,
+): Promise<void> {
+  const { record, signature, signerVersion } = made ?? {};
+  const whole = record !== undefined && signature !== undefined && signerVersion !== undefined;
+  if (!whole || record.length === 0 || record.length > recordBytesMax || signature.length > 1024) {
+    throw new DomainError("invalid-argument", "a version comes with the record of its generation");
+  }
+  await insertGenerationRecord(registry.tx, {
+    ...of,
+    record: Buffer.from(record),
+    signature: Buffer.from(signature),
+    signerVersion,
+  });
 }
 
 export function checkRotationPeriod(seconds: number): number {

@@ -87,6 +87,7 @@ export const keyMaterialPolicy: Policy<typeof KeyMaterialService> = {
     resource: (request) => request.name,
     subject: (request) => request.original?.caller ?? "",
   },
+  getGenerationRecord: { callers: generatorOnly, resource: (request) => request.name },
   reserveUses: { callers: generatorOnly, resource: (request) => request.name },
   getKeyMaterial: {
     callers: generatorOnly,

@@ -12,6 +12,7 @@ import { type KeyView, keyTable, keyText } from "../key-text.ts";
 import { table } from "../output.ts";
 import { isoTime, shortTime } from "../plain.ts";
 import { everyPage, type Session } from "../session.ts";
+import { registerAttest } from "./attest.ts";
 import { registerPublic } from "./public-key.ts";
 
 export function register(program: Command): void {
@@ -21,6 +22,7 @@ export function register(program: Command): void {
   registerShow(keys);
   registerVersions(keys);
   registerPublic(keys);
+  registerAttest(keys);
   registerRotate(keys);
   registerStates(keys);
   registerRevoke(keys);

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/generator/v1/key_generation.proto.
  */
 export const file_claviger_generator_v1_key_generation: GenFile = /*@__PURE__*/
-  fileDesc("CipjbGF2aWdlci9nZW5lcmF0b3IvdjEva2V5X2dlbmVyYXRpb24ucHJvdG8SFWNsYXZpZ2VyLmdlbmVyYXRvci52MSI4ChRDcmVhdGVLZXlyaW5nUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkiRgoVQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmcirAEKEENyZWF0ZUtleVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCWFsZ29yaXRobRgDIAEoCRISCgpwcm90ZWN0aW9uGAQgASgJEhoKEmRlc3Ryb3lfYWZ0ZXJfZGF5cxgFIAEoDRIfChdyb3RhdGlvbl9wZXJpb2Rfc2Vjb25kcxgGIAEoBBISCgpleHBvcnRhYmxlGAcgASgIIjoKEUNyZWF0ZUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5Il0KF0NyZWF0ZUtleVZlcnNpb25SZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIgChhleHBlY3RlZF9jdXJyZW50X3ZlcnNpb24YAyABKA0iQQoYQ3JlYXRlS2V5VmVyc2lvblJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5IjQKE0dldFB1YmxpY0tleVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNImkKFEdldFB1YmxpY0tleVJlc3BvbnNlEgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIRCglhbGdvcml0aG0YAyABKAkSHwoXc3ViamVjdF9wdWJsaWNfa2V5X2luZm8YBCABKAwygQEKDktleXJpbmdTZXJ2aWNlEm8KDUNyZWF0ZUtleXJpbmcSKy5jbGF2aWdlci5nZW5lcmF0b3IudjEuQ3JlYXRlS2V5cmluZ1JlcXVlc3QaLC5jbGF2aWdlci5nZW5lcmF0b3IudjEuQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlIgOQAgIy4wIKFEtleUdlbmVyYXRpb25TZXJ2aWNlEmMKCUNyZWF0ZUtleRInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlSZXF1ZXN0GiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkNyZWF0ZUtleVJlc3BvbnNlIgOQAgISeAoQQ3JlYXRlS2V5VmVyc2lvbhIuLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlWZXJzaW9uUmVxdWVzdBovLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlWZXJzaW9uUmVzcG9uc2UiA5ACAhJsCgxHZXRQdWJsaWNLZXkSKi5jbGF2aWdlci5nZW5lcmF0b3IudjEuR2V0UHVibGljS2V5UmVxdWVzdBorLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5HZXRQdWJsaWNLZXlSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_claviger_storage_v1_key]);
+  fileDesc("CipjbGF2aWdlci9nZW5lcmF0b3IvdjEva2V5X2dlbmVyYXRpb24ucHJvdG8SFWNsYXZpZ2VyLmdlbmVyYXRvci52MSI4ChRDcmVhdGVLZXlyaW5nUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkiRgoVQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmcirAEKEENyZWF0ZUtleVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCWFsZ29yaXRobRgDIAEoCRISCgpwcm90ZWN0aW9uGAQgASgJEhoKEmRlc3Ryb3lfYWZ0ZXJfZGF5cxgFIAEoDRIfChdyb3RhdGlvbl9wZXJpb2Rfc2Vjb25kcxgGIAEoBBISCgpleHBvcnRhYmxlGAcgASgIIjoKEUNyZWF0ZUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5Il0KF0NyZWF0ZUtleVZlcnNpb25SZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIgChhleHBlY3RlZF9jdXJyZW50X3ZlcnNpb24YAyABKA0iQQoYQ3JlYXRlS2V5VmVyc2lvblJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5IjQKE0dldFB1YmxpY0tleVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNImkKFEdldFB1YmxpY0tleVJlc3BvbnNlEgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIRCglhbGdvcml0aG0YAyABKAkSHwoXc3ViamVjdF9wdWJsaWNfa2V5X2luZm8YBCABKAwiMQoQQXR0ZXN0S2V5UmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0ibQoRQXR0ZXN0S2V5UmVzcG9uc2USDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNEg4KBnJlY29yZBgDIAEoDBIRCglzaWduYXR1cmUYBCABKAwSFgoOc2lnbmVyX3ZlcnNpb24YBSABKA0ygQEKDktleXJpbmdTZXJ2aWNlEm8KDUNyZWF0ZUtleXJpbmcSKy5jbGF2aWdlci5nZW5lcmF0b3IudjEuQ3JlYXRlS2V5cmluZ1JlcXVlc3QaLC5jbGF2aWdlci5nZW5lcmF0b3IudjEuQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlIgOQAgIyyAMKFEtleUdlbmVyYXRpb25TZXJ2aWNlEmMKCUNyZWF0ZUtleRInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlSZXF1ZXN0GiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkNyZWF0ZUtleVJlc3BvbnNlIgOQAgISeAoQQ3JlYXRlS2V5VmVyc2lvbhIuLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlWZXJzaW9uUmVxdWVzdBovLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlWZXJzaW9uUmVzcG9uc2UiA5ACAhJsCgxHZXRQdWJsaWNLZXkSKi5jbGF2aWdlci5nZW5lcmF0b3IudjEuR2V0UHVibGljS2V5UmVxdWVzdBorLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5HZXRQdWJsaWNLZXlSZXNwb25zZSIDkAIBEmMKCUF0dGVzdEtleRInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5BdHRlc3RLZXlSZXF1ZXN0GiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkF0dGVzdEtleVJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_claviger_storage_v1_key]);
 
 /**
  * @generated from message claviger.generator.v1.CreateKeyringRequest
@@ -234,6 +234,73 @@ export const GetPublicKeyResponseSchema: GenMessage<GetPublicKeyResponse> = /*@_
   messageDesc(file_claviger_generator_v1_key_generation, 7);
 
 /**
+ * @generated from message claviger.generator.v1.AttestKeyRequest
+ */
+export type AttestKeyRequest = Message<"claviger.generator.v1.AttestKeyRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Zero: the current version.
+   *
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.AttestKeyRequest.
+ * Use `create(AttestKeyRequestSchema)` to create a new message.
+ */
+export const AttestKeyRequestSchema: GenMessage<AttestKeyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_key_generation, 8);
+
+/**
+ * @generated from message claviger.generator.v1.AttestKeyResponse
+ */
+export type AttestKeyResponse = Message<"claviger.generator.v1.AttestKeyResponse"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+
+  /**
+   * JSON, as docs/formats.md says.
+   *
+   * @generated from field: bytes record = 3;
+   */
+  record: Uint8Array;
+
+  /**
+   * DER ECDSA-Sig-Value over SHA-256 of the record.
+   *
+   * @generated from field: bytes signature = 4;
+   */
+  signature: Uint8Array;
+
+  /**
+   * The version of system/attestation that signed; distribution has its certificate.
+   *
+   * @generated from field: uint32 signer_version = 5;
+   */
+  signerVersion: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.AttestKeyResponse.
+ * Use `create(AttestKeyResponseSchema)` to create a new message.
+ */
+export const AttestKeyResponseSchema: GenMessage<AttestKeyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_key_generation, 9);
+
+/**
  * KeyringService makes keyrings: each has a key-encryption key of its own in the HSM.
  *
  * @generated from service claviger.generator.v1.KeyringService
@@ -281,6 +348,16 @@ export const KeyGenerationService: GenService<{
     methodKind: "unary";
     input: typeof GetPublicKeyRequestSchema;
     output: typeof GetPublicKeyResponseSchema;
+  },
+  /**
+   * How a version came to be: its generation record, signed when it was made.
+   *
+   * @generated from rpc claviger.generator.v1.KeyGenerationService.AttestKey
+   */
+  attestKey: {
+    methodKind: "unary";
+    input: typeof AttestKeyRequestSchema;
+    output: typeof AttestKeyResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_claviger_generator_v1_key_generation, 1);

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/storage/v1/key_material.proto.
  */
 export const file_claviger_storage_v1_key_material: GenFile = /*@__PURE__*/
-  fileDesc("CiZjbGF2aWdlci9zdG9yYWdlL3YxL2tleV9tYXRlcmlhbC5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSJLCg9PcmlnaW5hbFJlcXVlc3QSDgoGY2FsbGVyGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSFAoMcmVxdWVzdF9oYXNoGAMgASgMIqABChRDcmVhdGVLZXlyaW5nUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYBCABKAkSFQoNcmVjb3Zlcnlfd3JhcBgFIAEoDCJXChVDcmVhdGVLZXlyaW5nUmVzcG9uc2USLQoHa2V5cmluZxgBIAEoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5cmluZxIPCgdjcmVhdGVkGAIgASgIIjAKHUxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkiXQoeTGlzdEtleXJpbmdHZW5lcmF0aW9uc1Jlc3BvbnNlEjsKC2dlbmVyYXRpb25zGAEgAygLMiYuY2xhdmlnZXIuc3RvcmFnZS52MS5XcmFwcGVkR2VuZXJhdGlvbiJXChFXcmFwcGVkR2VuZXJhdGlvbhISCgpnZW5lcmF0aW9uGAEgASgNEhcKD3Rva2VuX29iamVjdF9pZBgCIAEoCRIVCg1yZWNvdmVyeV93cmFwGAMgASgMIpECChBDcmVhdGVLZXlSZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDAoEbmFtZRgCIAEoCRIKCgJpZBgDIAEoCRIPCgdwdXJwb3NlGAQgASgJEhEKCWFsZ29yaXRobRgFIAEoCRISCgpwcm90ZWN0aW9uGAYgASgJEhIKCmV4cG9ydGFibGUYByABKAgSGgoSZGVzdHJveV9hZnRlcl9kYXlzGAggASgNEh8KF3JvdGF0aW9uX3BlcmlvZF9zZWNvbmRzGAkgASgEEhAKCG1hdGVyaWFsGAogASgMEhAKCHVzZXNfbWF4GAsgASgEIjoKEUNyZWF0ZUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5Ip0BChRBZGRLZXlWZXJzaW9uUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSCgoCaWQYAyABKAkSDwoHdmVyc2lvbhgEIAEoDRIQCghtYXRlcmlhbBgFIAEoDBIQCgh1c2VzX21heBgGIAEoBCI+ChVBZGRLZXlWZXJzaW9uUmVzcG9uc2USJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkiNgoVR2V0S2V5TWF0ZXJpYWxSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDSKDAQoWR2V0S2V5TWF0ZXJpYWxSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleRIwCgd2ZXJzaW9uGAIgASgLMh8uY2xhdmlnZXIuc3RvcmFnZS52MS5LZXlWZXJzaW9uEhAKCG1hdGVyaWFsGAMgASgMIkIKElJlc2VydmVVc2VzUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SDQoFY291bnQYAyABKA0iJgoTUmVzZXJ2ZVVzZXNSZXNwb25zZRIPCgdncmFudGVkGAEgASgNMq8FChJLZXlNYXRlcmlhbFNlcnZpY2USawoNQ3JlYXRlS2V5cmluZxIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3JlYXRlS2V5cmluZ1JlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleXJpbmdSZXNwb25zZSIDkAICEoYBChZMaXN0S2V5cmluZ0dlbmVyYXRpb25zEjIuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0S2V5cmluZ0dlbmVyYXRpb25zUmVxdWVzdBozLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEtleXJpbmdHZW5lcmF0aW9uc1Jlc3BvbnNlIgOQAgESXwoJQ3JlYXRlS2V5EiUuY2xhdmlnZXIuc3RvcmFnZS52MS5DcmVhdGVLZXlSZXF1ZXN0GiYuY2xhdmlnZXIuc3RvcmFnZS52MS5DcmVhdGVLZXlSZXNwb25zZSIDkAICEmsKDUFkZEtleVZlcnNpb24SKS5jbGF2aWdlci5zdG9yYWdlLnYxLkFkZEtleVZlcnNpb25SZXF1ZXN0GiouY2xhdmlnZXIuc3RvcmFnZS52MS5BZGRLZXlWZXJzaW9uUmVzcG9uc2UiA5ACAhJuCg5HZXRLZXlNYXRlcmlhbBIqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0S2V5TWF0ZXJpYWxSZXF1ZXN0GisuY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRLZXlNYXRlcmlhbFJlc3BvbnNlIgOQAgESZQoLUmVzZXJ2ZVVzZXMSJy5jbGF2aWdlci5zdG9yYWdlLnYxLlJlc2VydmVVc2VzUmVxdWVzdBooLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVzZXJ2ZVVzZXNSZXNwb25zZSIDkAICYgZwcm90bzM", [file_claviger_storage_v1_key]);
+  fileDesc("CiZjbGF2aWdlci9zdG9yYWdlL3YxL2tleV9tYXRlcmlhbC5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSJLCg9PcmlnaW5hbFJlcXVlc3QSDgoGY2FsbGVyGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSFAoMcmVxdWVzdF9oYXNoGAMgASgMIqABChRDcmVhdGVLZXlyaW5nUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYBCABKAkSFQoNcmVjb3Zlcnlfd3JhcBgFIAEoDCJXChVDcmVhdGVLZXlyaW5nUmVzcG9uc2USLQoHa2V5cmluZxgBIAEoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5cmluZxIPCgdjcmVhdGVkGAIgASgIIjAKHUxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkiXQoeTGlzdEtleXJpbmdHZW5lcmF0aW9uc1Jlc3BvbnNlEjsKC2dlbmVyYXRpb25zGAEgAygLMiYuY2xhdmlnZXIuc3RvcmFnZS52MS5XcmFwcGVkR2VuZXJhdGlvbiJXChFXcmFwcGVkR2VuZXJhdGlvbhISCgpnZW5lcmF0aW9uGAEgASgNEhcKD3Rva2VuX29iamVjdF9pZBgCIAEoCRIVCg1yZWNvdmVyeV93cmFwGAMgASgMItMCChBDcmVhdGVLZXlSZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDAoEbmFtZRgCIAEoCRIKCgJpZBgDIAEoCRIPCgdwdXJwb3NlGAQgASgJEhEKCWFsZ29yaXRobRgFIAEoCRISCgpwcm90ZWN0aW9uGAYgASgJEhIKCmV4cG9ydGFibGUYByABKAgSGgoSZGVzdHJveV9hZnRlcl9kYXlzGAggASgNEh8KF3JvdGF0aW9uX3BlcmlvZF9zZWNvbmRzGAkgASgEEhAKCG1hdGVyaWFsGAogASgMEhAKCHVzZXNfbWF4GAsgASgEEkAKEWdlbmVyYXRpb25fcmVjb3JkGAwgASgLMiUuY2xhdmlnZXIuc3RvcmFnZS52MS5HZW5lcmF0aW9uUmVjb3JkIjoKEUNyZWF0ZUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5It8BChRBZGRLZXlWZXJzaW9uUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSCgoCaWQYAyABKAkSDwoHdmVyc2lvbhgEIAEoDRIQCghtYXRlcmlhbBgFIAEoDBIQCgh1c2VzX21heBgGIAEoBBJAChFnZW5lcmF0aW9uX3JlY29yZBgHIAEoCzIlLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2VuZXJhdGlvblJlY29yZCI+ChVBZGRLZXlWZXJzaW9uUmVzcG9uc2USJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkiNgoVR2V0S2V5TWF0ZXJpYWxSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDSKDAQoWR2V0S2V5TWF0ZXJpYWxSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleRIwCgd2ZXJzaW9uGAIgASgLMh8uY2xhdmlnZXIuc3RvcmFnZS52MS5LZXlWZXJzaW9uEhAKCG1hdGVyaWFsGAMgASgMIkIKElJlc2VydmVVc2VzUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SDQoFY291bnQYAyABKA0iJgoTUmVzZXJ2ZVVzZXNSZXNwb25zZRIPCgdncmFudGVkGAEgASgNIk0KEEdlbmVyYXRpb25SZWNvcmQSDgoGcmVjb3JkGAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDBIWCg5zaWduZXJfdmVyc2lvbhgDIAEoDSI7ChpHZXRHZW5lcmF0aW9uUmVjb3JkUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0icAobR2V0R2VuZXJhdGlvblJlY29yZFJlc3BvbnNlEkAKEWdlbmVyYXRpb25fcmVjb3JkGAEgASgLMiUuY2xhdmlnZXIuc3RvcmFnZS52MS5HZW5lcmF0aW9uUmVjb3JkEg8KB3ZlcnNpb24YAiABKA0yrgYKEktleU1hdGVyaWFsU2VydmljZRJrCg1DcmVhdGVLZXlyaW5nEikuY2xhdmlnZXIuc3RvcmFnZS52MS5DcmVhdGVLZXlyaW5nUmVxdWVzdBoqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlIgOQAgIShgEKFkxpc3RLZXlyaW5nR2VuZXJhdGlvbnMSMi5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXF1ZXN0GjMuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0S2V5cmluZ0dlbmVyYXRpb25zUmVzcG9uc2UiA5ACARJfCglDcmVhdGVLZXkSJS5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleVJlcXVlc3QaJi5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleVJlc3BvbnNlIgOQAgISawoNQWRkS2V5VmVyc2lvbhIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5VmVyc2lvblJlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLkFkZEtleVZlcnNpb25SZXNwb25zZSIDkAICEm4KDkdldEtleU1hdGVyaWFsEiouY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRLZXlNYXRlcmlhbFJlcXVlc3QaKy5jbGF2aWdlci5zdG9yYWdlLnYxLkdldEtleU1hdGVyaWFsUmVzcG9uc2UiA5ACARJ9ChNHZXRHZW5lcmF0aW9uUmVjb3JkEi8uY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRHZW5lcmF0aW9uUmVjb3JkUmVxdWVzdBowLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0R2VuZXJhdGlvblJlY29yZFJlc3BvbnNlIgOQAgESZQoLUmVzZXJ2ZVVzZXMSJy5jbGF2aWdlci5zdG9yYWdlLnYxLlJlc2VydmVVc2VzUmVxdWVzdBooLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVzZXJ2ZVVzZXNSZXNwb25zZSIDkAICYgZwcm90bzM", [file_claviger_storage_v1_key]);
 
 /**
  * The client's own request, which the generator carries out.
@@ -235,6 +235,11 @@ export type CreateKeyRequest = Message<"claviger.storage.v1.CreateKeyRequest"> &
    * @generated from field: uint64 uses_max = 11;
    */
   usesMax: bigint;
+
+  /**
+   * @generated from field: claviger.storage.v1.GenerationRecord generation_record = 12;
+   */
+  generationRecord?: GenerationRecord | undefined;
 };
 
 /**
@@ -296,6 +301,11 @@ export type AddKeyVersionRequest = Message<"claviger.storage.v1.AddKeyVersionReq
    * @generated from field: uint64 uses_max = 6;
    */
   usesMax: bigint;
+
+  /**
+   * @generated from field: claviger.storage.v1.GenerationRecord generation_record = 7;
+   */
+  generationRecord?: GenerationRecord | undefined;
 };
 
 /**
@@ -422,6 +432,85 @@ export const ReserveUsesResponseSchema: GenMessage<ReserveUsesResponse> = /*@__P
   messageDesc(file_claviger_storage_v1_key_material, 13);
 
 /**
+ * How a version came to be, signed by the generator (docs/formats.md).
+ *
+ * @generated from message claviger.storage.v1.GenerationRecord
+ */
+export type GenerationRecord = Message<"claviger.storage.v1.GenerationRecord"> & {
+  /**
+   * JSON.
+   *
+   * @generated from field: bytes record = 1;
+   */
+  record: Uint8Array;
+
+  /**
+   * DER ECDSA-Sig-Value of system/attestation over SHA-256 of the record.
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+
+  /**
+   * @generated from field: uint32 signer_version = 3;
+   */
+  signerVersion: number;
+};
+
+/**
+ * Describes the message claviger.storage.v1.GenerationRecord.
+ * Use `create(GenerationRecordSchema)` to create a new message.
+ */
+export const GenerationRecordSchema: GenMessage<GenerationRecord> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 14);
+
+/**
+ * @generated from message claviger.storage.v1.GetGenerationRecordRequest
+ */
+export type GetGenerationRecordRequest = Message<"claviger.storage.v1.GetGenerationRecordRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Zero asks for the current version.
+   *
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message claviger.storage.v1.GetGenerationRecordRequest.
+ * Use `create(GetGenerationRecordRequestSchema)` to create a new message.
+ */
+export const GetGenerationRecordRequestSchema: GenMessage<GetGenerationRecordRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 15);
+
+/**
+ * @generated from message claviger.storage.v1.GetGenerationRecordResponse
+ */
+export type GetGenerationRecordResponse = Message<"claviger.storage.v1.GetGenerationRecordResponse"> & {
+  /**
+   * @generated from field: claviger.storage.v1.GenerationRecord generation_record = 1;
+   */
+  generationRecord?: GenerationRecord | undefined;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+};
+
+/**
+ * Describes the message claviger.storage.v1.GetGenerationRecordResponse.
+ * Use `create(GetGenerationRecordResponseSchema)` to create a new message.
+ */
+export const GetGenerationRecordResponseSchema: GenMessage<GetGenerationRecordResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 16);
+
+/**
  * KeyMaterialService carries wrapped material between storage and the generator. Nobody else may
  * call it. What it carries is sealed by the HSM; storage cannot read it.
  *
@@ -467,6 +556,14 @@ export const KeyMaterialService: GenService<{
     methodKind: "unary";
     input: typeof GetKeyMaterialRequestSchema;
     output: typeof GetKeyMaterialResponseSchema;
+  },
+  /**
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.GetGenerationRecord
+   */
+  getGenerationRecord: {
+    methodKind: "unary";
+    input: typeof GetGenerationRecordRequestSchema;
+    output: typeof GetGenerationRecordResponseSchema;
   },
   /**
    * Sets uses of a version aside before they are made, so that no crash makes the count too small. A

@@ -15,6 +15,7 @@ import {
 } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { type CallContext, type Handlers, pageSize, pageToken, readPageToken } from "@claviger/rpc";
 import { encodePem, parseCertificateSigningRequest } from "@claviger/x509";
+import { attestationChain } from "../attestation.ts";
 import type { DistributionContext } from "../context.ts";
 import { type IssuanceRequest, issueCertificate } from "../issuance.ts";
 import { checkLifetime, checkProfile, namesFor } from "../profiles.ts";
@@ -124,7 +125,11 @@ function readers(
   shared: DistributionContext,
 ): Pick<
   CertificateHandlers,
-  "listCertificates" | "getCertificate" | "getTrustBundle" | "getCertificateRevocationList"
+  | "getAttestationCertificate"
+  | "listCertificates"
+  | "getCertificate"
+  | "getTrustBundle"
+  | "getCertificateRevocationList"
 > {
   return {
     async listCertificates(request, { unit }) {
@@ -141,6 +146,15 @@ function readers(
       return {
         certificate: certificateMessage(await require(registry, request.serial, "read"), registry.now),
       };
+    },
+    async getAttestationCertificate({ version }, { caller, note, unit }) {
+      const certificateChain = await attestationChain(
+        shared.open(unit),
+        { ...shared, issuing: shared.authorities.issuing, requestedBy: caller.uri },
+        version,
+      );
+      note({ version });
+      return { certificateChain };
     },
     async getTrustBundle() {
       return { trustBundle: shared.authorities.trustBundle };

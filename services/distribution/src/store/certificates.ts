@@ -105,6 +105,21 @@ export async function newestCertificate(
   return row === undefined ? undefined : open(sealer, row);
 }
 
+/** The newest certificate of a key in one profile. */
+export async function newestOfKey(
+  tx: Transaction,
+  sealer: RowSealer,
+  publicKeySha256: Buffer,
+  profile: string,
+): Promise<CertificateRow | undefined> {
+  const [row] = await tx.query<Sealed>(
+    `SELECT ${columns} FROM certificates WHERE public_key_sha256 = $1 AND profile = $2
+     ORDER BY not_after DESC LIMIT 1`,
+    [publicKeySha256, profile],
+  );
+  return row === undefined ? undefined : open(sealer, row);
+}
+
 export async function lockLiveCertificates(
   tx: Transaction,
   sealer: RowSealer,

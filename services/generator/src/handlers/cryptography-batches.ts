@@ -18,11 +18,13 @@ export function batchHandlers({
 }): Pick<CryptographyHandlers, "encryptBatch" | "decryptBatch" | "signBatch" | "verifyBatch"> {
   return {
     async encryptBatch(request, context) {
-      const key = await keyStore.require(request.name, 0, "encrypt");
-      checkBatch(request.items);
-      await key.takeUses(request.items.length);
-      const results = await key.use((mechanism) =>
-        runBatch(request.items, (item) => sealItem(key, mechanism, item)),
+      const { items } = request;
+      checkBatch(items);
+      const { key, value: results } = await keyStore.protect(
+        request.name,
+        ["encrypt"],
+        items.length,
+        (mechanism, current) => runBatch(items, (item) => sealItem(current, mechanism, item)),
       );
       context.note({ version: key.facts.version, ...countOf(results) });
       return {

@@ -2,7 +2,7 @@ import type { DecideAccess } from "@claviger/access";
 import { DomainError } from "@claviger/domain-error";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import type { CallContext } from "@claviger/rpc";
-import type { KeyMaker } from "../key-maker.ts";
+import type { TestedRandom } from "../health/tested-random.ts";
 import type { KeyStore } from "../key-store.ts";
 import {
   agreeSecret,
@@ -11,12 +11,13 @@ import {
   generateDataKey,
   type Recipient,
   unwrapKey,
+  wrapMaterial,
 } from "../operations/secrets.ts";
 import type { CryptographyHandlers } from "./cryptography.ts";
 
 export interface SecretHandlersOptions {
   keyStore: KeyStore;
-  keyMaker: KeyMaker;
+  random: TestedRandom;
   decide: DecideAccess;
 }
 
@@ -27,38 +28,28 @@ type SecretHandlers = Pick<
 type Method = keyof typeof CryptographyService.method;
 
 /** Operations whose answer is a secret, sealed to whoever asked. */
-export function secretHandlers({ decide, keyMaker, keyStore }: SecretHandlersOptions): SecretHandlers {
+export function secretHandlers({ decide, keyStore, random }: SecretHandlersOptions): SecretHandlers {
   return {
     async generateDataKey(request, context) {
-      const key = await keyStore.require(request.name, 0, "encrypt", "wrap");
-      context.note({ version: key.facts.version });
       const recipient =
         request.recipientPublicKey.length === 0
           ? undefined
           : recipientOf("generateDataKey", request.recipientPublicKey);
-      const made = await generateDataKey(
-        (lengthBytes) => keyMaker.mixedRandom(lengthBytes),
-        key,
-        request.associatedData,
-        recipient,
-      );
-      return { ...made, version: key.facts.version };
+      const draw = (lengthBytes: number) => random.mixed(lengthBytes);
+      const made = await generateDataKey(keyStore, draw, request, recipient);
+      context.note({ version: made.version });
+      return made;
     },
     async wrapKey(request, context) {
       await requireExport(decide, request.targetName, context);
-      const key = await keyStore.require(request.name, 0, "wrap");
+      // That it wraps at all is looked at before anything leaves.
+      await keyStore.require(request.name, 0, "wrap");
       const target = await keyStore.exportMaterial(request.targetName, request.targetVersion);
       using secret = target.secret;
-      context.note({
-        version: key.facts.version,
-        target: request.targetName,
-        targetVersion: target.facts.version,
-      });
-      return {
-        wrappedKey: await key.use((mechanism) => mechanism.wrap!(secret)),
-        version: key.facts.version,
-        targetVersion: target.facts.version,
-      };
+      const targetVersion = target.facts.version;
+      const wrapped = await wrapMaterial(keyStore, request.name, secret);
+      context.note({ version: wrapped.version, target: request.targetName, targetVersion });
+      return { ...wrapped, targetVersion };
     },
     async unwrapKey(request, context) {
       const key = await keyStore.require(request.name, request.version, "unwrap");

@@ -2,9 +2,8 @@ import { DomainError } from "@claviger/domain-error";
 import type { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import type { CallContext, Handlers } from "@claviger/rpc";
 import type { Hsm } from "../hsm/port.ts";
-import type { KeyMaker } from "../key-maker.ts";
 import type { KeyStore } from "../key-store.ts";
-import { decrypt, encryptWith, reencrypt } from "../operations/encryption.ts";
+import { decrypt, encrypt, reencrypt } from "../operations/encryption.ts";
 import { macWith, signWith, verifyMacWith, verifyWith } from "../operations/signing.ts";
 import { batchHandlers } from "./cryptography-batches.ts";
 import { type SecretHandlersOptions, secretHandlers } from "./cryptography-secrets.ts";
@@ -14,7 +13,6 @@ export type CryptographyHandlers = Omit<Handlers<typeof CryptographyService, und
 export interface CryptographyOptions extends SecretHandlersOptions {
   hsm: Hsm;
   keyStore: KeyStore;
-  keyMaker: KeyMaker;
 }
 
 const randomBytesMax = 65_536;
@@ -31,7 +29,7 @@ export function cryptographyHandlers(options: CryptographyOptions): Cryptography
       }
       context.note({ sizeBytes });
       // Not cleared here: it is the caller's answer, which is about to be written out.
-      return { random: (await options.keyMaker.mixedRandom(sizeBytes)).expose() };
+      return { random: (await options.random.mixed(sizeBytes)).expose() };
     },
   };
 }
@@ -41,9 +39,9 @@ function encryptionHandlers({
 }: CryptographyOptions): Pick<CryptographyHandlers, "encrypt" | "decrypt" | "reencrypt"> {
   return {
     async encrypt(request, context) {
-      const key = await keyStore.require(request.name, 0, "encrypt");
-      const { version } = noted(context, key.facts);
-      return { ciphertext: await encryptWith(key, request), version };
+      const answer = await encrypt(keyStore, request.name, request);
+      context.note({ version: answer.version });
+      return answer;
     },
     async decrypt(request, context) {
       const { plaintext, version } = await decrypt(keyStore, request.name, request);

@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
 import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { refuseSilence } from "@claviger/access";
+import type { Client } from "@claviger/client";
 import {
   CreateKeyRequestSchema,
   CreateKeyringRequestSchema,
@@ -7,6 +9,7 @@ import {
   type KeyGenerationService,
   type KeyringService,
 } from "@claviger/proto/generator/v1/key_generation_pb.ts";
+import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { CallContext, Handlers } from "@claviger/rpc";
 import type { KeyMaker } from "../key-maker.ts";
 import type { KeyStore } from "../key-store.ts";
@@ -24,8 +27,9 @@ export function keyringHandlers(keyringKeys: KeyringKeys): Handlers<typeof Keyri
 export function keyGenerationHandlers(options: {
   keyMaker: KeyMaker;
   keyStore: KeyStore;
+  storage: Client<typeof KeyMaterialService>;
 }): Handlers<typeof KeyGenerationService, undefined> {
-  const { keyMaker, keyStore } = options;
+  const { keyMaker, keyStore, storage } = options;
   return {
     async createKey(request, context) {
       const key = await keyMaker.createKey(request, originalOf(context, CreateKeyRequestSchema, request));
@@ -37,6 +41,12 @@ export function keyGenerationHandlers(options: {
       const key = await keyMaker.createVersion(request.name, request.expectedCurrentVersion, original);
       context.note({ keyId: key.id, version: key.currentVersion });
       return { key };
+    },
+    async attestKey({ name, version }, context) {
+      const answer = await storage.getGenerationRecord({ name, version }).catch(refuseSilence);
+      context.note({ version: answer.version });
+      const { record, signature, signerVersion } = answer.generationRecord!;
+      return { name, version: answer.version, record, signature, signerVersion };
     },
     async getPublicKey(request, context) {
       const { facts } = await keyStore.require(request.name, request.version, "public-key");

@@ -49,9 +49,15 @@ export function sealItem(key: UsableKey, mechanism: KeyMechanism, item: Sealed):
     : Buffer.concat([header, sealed]);
 }
 
-export async function encryptWith(key: UsableKey, item: Sealed): Promise<Buffer> {
-  await key.takeUses(1);
-  return key.use((mechanism) => sealItem(key, mechanism, item));
+export async function encrypt(
+  keys: KeyStore,
+  name: string,
+  item: Sealed,
+): Promise<{ ciphertext: Buffer; version: number }> {
+  const { key, value } = await keys.protect(name, ["encrypt"], 1, (mechanism, current) =>
+    sealItem(current, mechanism, item),
+  );
+  return { ciphertext: value, version: key.facts.version };
 }
 
 /**
@@ -111,12 +117,12 @@ export async function reencrypt(
   name: string,
   item: Opened,
 ): Promise<{ ciphertext: Buffer; version: number; previousVersion: number }> {
-  const current = await keys.require(name, 0, "encrypt");
-  const { plaintext, version } = await decrypt(keys, name, item);
+  const { plaintext, version: previousVersion } = await decrypt(keys, name, item);
   try {
-    const { associatedData } = item;
-    const ciphertext = await encryptWith(current, { plaintext, associatedData });
-    return { ciphertext, version: current.facts.version, previousVersion: version };
+    return {
+      ...(await encrypt(keys, name, { plaintext, associatedData: item.associatedData })),
+      previousVersion,
+    };
   } finally {
     plaintext.fill(0);
   }

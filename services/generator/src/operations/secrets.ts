@@ -3,9 +3,10 @@ import { DomainError } from "@claviger/domain-error";
 import { type SealContext, type SealedSecret, sealSecret } from "@claviger/sealed-secret";
 import { SecretBytes } from "@claviger/secret-bytes";
 import type { MixedRandom } from "../key-material.ts";
+import type { KeyStore } from "../key-store.ts";
 import { encapsulateTo } from "../mechanisms/public-key.ts";
 import type { UsableKey } from "../usable-key.ts";
-import { encryptWith } from "./encryption.ts";
+import { sealItem } from "./encryption.ts";
 import { checkSize, publicKeyBytesMax, wrappedKeyBytesMax } from "./limits.ts";
 
 /** Operations whose answer is a secret: it leaves sealed to whoever asked, and no other way. */
@@ -24,26 +25,45 @@ function contextOf({ facts: { name, version } }: UsableKey, { method }: Recipien
   return { method, name, version };
 }
 
-/** A fresh data key under `key`, and sealed to the recipient where there is one. */
+/** A fresh data key under a key that encrypts or wraps, and sealed to the recipient where there is one. */
 export async function generateDataKey(
+  keys: KeyStore,
   random: MixedRandom,
-  key: UsableKey,
-  associatedData: Uint8Array,
+  { associatedData, name }: { name: string; associatedData: Uint8Array },
   recipient: Recipient | undefined,
-): Promise<{ encryptedKey: Buffer; sealedKey?: SealedSecret }> {
+): Promise<{ encryptedKey: Buffer; sealedKey?: SealedSecret; version: number }> {
   using secret = await random(dataKeyBytes);
-  const sealedKey = recipient && (await sealSecret(recipient.publicKey, contextOf(key, recipient), secret));
-  if (key.facts.scheme.kind === "aes-kwp") {
-    if (associatedData.length > 0) {
+  const { key, value: encryptedKey } = await keys.protect(
+    name,
+    ["encrypt", "wrap"],
+    1,
+    (mechanism, current) => {
+      const plaintext = secret.expose();
+      if (current.facts.scheme.kind !== "aes-kwp")
+        return sealItem(current, mechanism, { plaintext, associatedData });
+      if (associatedData.length === 0) return mechanism.wrap!(secret);
       throw new DomainError("invalid-argument", "AES-KWP binds no associated data", {
         hint: "use a key for aes-256-gcm",
       });
-    }
-    const encryptedKey = await key.use((mechanism) => mechanism.wrap!(secret));
-    return { encryptedKey, ...(sealedKey && { sealedKey }) };
-  }
-  const encryptedKey = await encryptWith(key, { plaintext: secret.expose(), associatedData });
-  return { encryptedKey, ...(sealedKey && { sealedKey }) };
+    },
+  );
+  const { version } = key.facts;
+  if (recipient === undefined) return { encryptedKey, version };
+  return {
+    encryptedKey,
+    version,
+    sealedKey: await sealSecret(recipient.publicKey, contextOf(key, recipient), secret),
+  };
+}
+
+/** An exportable key's material, wrapped with another key. */
+export async function wrapMaterial(
+  keys: KeyStore,
+  name: string,
+  material: SecretBytes,
+): Promise<{ wrappedKey: Buffer; version: number }> {
+  const { key, value } = await keys.protect(name, ["wrap"], 1, (mechanism) => mechanism.wrap!(material));
+  return { wrappedKey: value, version: key.facts.version };
 }
 
 export async function unwrapKey(

@@ -15,6 +15,7 @@ import { requirePermission } from "../access.ts";
 import { addVersion, createKey, createKeyring } from "../key-creation.ts";
 import { checkKeyringName } from "../names.ts";
 import { type Registry, requireKey } from "../registry.ts";
+import { findGenerationRecord } from "../store/generation-records.ts";
 import { listGenerations } from "../store/keyrings.ts";
 import { findVersion } from "../store/keys.ts";
 import { reserveUses } from "../uses.ts";
@@ -80,6 +81,19 @@ export function keyMaterialHandlers(
     },
     async getKeyMaterial(request, context) {
       return readMaterial(open(context.unit), request.name, request.version);
+    },
+    async getGenerationRecord({ name, version }, context) {
+      const registry = open(context.unit);
+      const key = await requireKey(registry, name);
+      const wanted = version || key.currentVersion;
+      const generationRecord = await findGenerationRecord(context.unit, key.id, wanted);
+      if (generationRecord === undefined) {
+        throw new DomainError(
+          "not-found",
+          `${name} has no version ${wanted}, or no record of its generation`,
+        );
+      }
+      return { generationRecord, version: wanted };
     },
     async reserveUses({ count, name, version }, context) {
       const registry = open(context.unit);

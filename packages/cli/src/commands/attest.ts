@@ -1,0 +1,54 @@
+import { DomainError } from "@claviger/domain-error";
+import type { Command } from "commander";
+import { parseKeyReference } from "../arguments.ts";
+import { argument, defineCommand } from "../define-command.ts";
+import { standardStream, writeOutput } from "../files.ts";
+import { properties } from "../output.ts";
+
+export function registerAttest(keys: Command): void {
+  defineCommand<{ out?: string }>(keys, {
+    usage: "attest <keyring/key[@version]>",
+    description: "how a version came to be, signed when it was made, with the signer's certificates",
+    examples: [
+      "keys attest payments/cards@1 --out attestation.json",
+      "node examples/verify-attestation.ts attestation.json bundle.pem",
+    ],
+    options: [["--out <file>", "where to; stdout by default"]],
+    async run(session, positional, { out = standardStream }) {
+      const reference = parseKeyReference(argument(positional), "optional");
+      const claviger = await session.connect();
+      const answer = await claviger.keyGeneration.attestKey(reference);
+      const { certificateChain } = await claviger.certificates.getAttestationCertificate({
+        version: answer.signerVersion,
+      });
+      const text = Buffer.from(answer.record).toString("utf8");
+      const facts = factsOf(text, answer);
+      const attestation = {
+        record: text,
+        signature: Buffer.from(answer.signature).toString("base64"),
+        signer: `system/attestation@${answer.signerVersion}`,
+        certificateChain,
+      };
+      writeOutput(out, `${JSON.stringify(attestation, null, 2)}\n`);
+      if (out === standardStream) return;
+      session.answer({ ...facts, out }, () =>
+        properties(Object.entries(facts).map(([name, value]) => [name, String(value)] as const)),
+      );
+      session.notice(`wrote the attestation of ${answer.name}@${answer.version} to ${out}`);
+    },
+  });
+}
+
+/** @throws DomainError `integrity` where the record is another version's than was asked for */
+function factsOf(
+  text: string,
+  { name, version }: { name: string; version: number },
+): Record<string, unknown> {
+  const facts = JSON.parse(text) as Record<string, unknown>;
+  if (facts.name !== name || facts.version !== version) {
+    throw new DomainError("integrity", `the generation record is not that of ${name}@${version}`, {
+      hint: "the database was changed outside Claviger",
+    });
+  }
+  return facts;
+}

@@ -1,0 +1,50 @@
+import { createHash } from "node:crypto";
+import type { Client } from "@claviger/client";
+import type { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
+import { encodePem } from "@claviger/x509";
+import type { Authority } from "./authorities.ts";
+import { issueCertificate } from "./issuance.ts";
+import { attestationName, profiles } from "./profiles.ts";
+import type { Registry } from "./registry.ts";
+import { newestOfKey } from "./store/certificates.ts";
+
+const keyName = "system/attestation";
+const profile = "attestation";
+/** A certificate that ends sooner is followed by another. */
+const renewBeforeMilliseconds = 365 * 86_400_000;
+
+/**
+ * The chain of the key that signs generation records: the certificate that it has, or a new one. That the
+ * generator has the private half is known from the generator itself, over mTLS.
+ */
+export async function attestationChain(
+  registry: Registry,
+  options: {
+    keys: Client<typeof KeyGenerationService>;
+    issuing: Authority;
+    publicHttpAddress: string;
+    trustDomain: string;
+    requestedBy: string;
+  },
+  version: number,
+): Promise<string> {
+  const { subjectPublicKeyInfo } = await options.keys.getPublicKey({ name: keyName, version });
+  const publicKeySha256 = createHash("sha256").update(subjectPublicKeyInfo).digest();
+  const known = await newestOfKey(registry.tx, registry.sealer, publicKeySha256, profile);
+  const lasting =
+    known !== undefined && known.notAfter.getTime() - registry.now.getTime() > renewBeforeMilliseconds;
+  if (lasting && known.revokedAt === null) {
+    return encodePem("CERTIFICATE", known.certificate) + options.issuing.pem;
+  }
+  const { chain } = await issueCertificate(registry, options.issuing, options.publicHttpAddress, {
+    profile,
+    subject: { commonName: "Claviger key attestation", organization: options.trustDomain },
+    subjectAltNames: [{ uri: attestationName }],
+    identity: undefined,
+    subjectPublicKeyInfo,
+    lifetimeSeconds: profiles.attestation.lifetimeSecondsDefault,
+    requestedBy: options.requestedBy,
+    freshKey: false,
+  });
+  return chain;
+}

@@ -1,0 +1,151 @@
+import { DomainError } from "@claviger/domain-error";
+import { requireHsmSpec } from "./algorithm-choice.ts";
+import { type Algorithm, algorithmRow } from "./algorithms.ts";
+import { attestationKey, buildGenerationRecord, type SignedRecord } from "./generation-record.ts";
+import type { Health } from "./health/health.ts";
+import type { TestedRandom } from "./health/tested-random.ts";
+import type { Hsm } from "./hsm/port.ts";
+import { makeMaterial, type RandomnessSource } from "./key-material.ts";
+import type { KeyStore } from "./key-store.ts";
+import { type Validation, validateNewKey } from "./key-validation.ts";
+import type { KeyringKeys } from "./keyring-keys.ts";
+import { type MaterialBinding, sealEnvelope } from "./material-envelope.ts";
+import { hsmMechanism } from "./mechanisms/hsm.ts";
+import type { KeyMechanism } from "./mechanisms/mechanism.ts";
+import { softwareMechanism } from "./mechanisms/software.ts";
+
+export interface MaterialMakerOptions {
+  hsm: Hsm;
+  keyringKeys: KeyringKeys;
+  keyStore: KeyStore;
+  random: TestedRandom;
+  health: Health;
+  now: () => Date;
+  onTrouble: (error: unknown) => void;
+}
+
+/** A new version as it is registered. */
+export interface MadeVersion {
+  /** The envelope of docs/formats.md. */
+  material: Buffer;
+  generationRecord: SignedRecord;
+}
+
+interface Made {
+  wrapped: Buffer;
+  publicKey: Buffer;
+  source: RandomnessSource;
+  validations: Validation[];
+}
+
+/** Makes material in the HSM or of two sources, tries it, wraps it, binds it, and signs how it came to be. */
+export class MaterialMaker {
+  readonly #options: MaterialMakerOptions;
+
+  constructor(options: MaterialMakerOptions) {
+    this.#options = options;
+  }
+
+  /** @throws DomainError where the algorithm is not served, the HSM lacks it, or the new key fails its tests */
+  async make(binding: MaterialBinding, requester: string): Promise<MadeVersion> {
+    const { health, hsm, keyringKeys, now } = this.#options;
+    health.requireServed(binding.algorithm);
+    const keyringKey = await keyringKeys.current(binding.name.split("/")[0]!);
+    let generationRecord: SignedRecord | undefined;
+    // While the new key can be used: the key that signs records signs its own.
+    const attest = async (made: Made, mechanism: KeyMechanism): Promise<void> => {
+      const record = buildGenerationRecord({
+        binding,
+        ...made,
+        module: hsm.describe(),
+        time: now(),
+        requester,
+      });
+      generationRecord =
+        binding.name === attestationKey
+          ? { record, signature: await mechanism.sign!(record), signerVersion: binding.version }
+          : await this.#sign(record);
+    };
+    const made =
+      binding.protection === "hsm"
+        ? await this.#makeInHsm(keyringKey.id, binding.algorithm, attest)
+        : await this.#makeInSoftware(keyringKey.id, binding.algorithm, attest);
+    if (generationRecord === undefined)
+      throw new DomainError("internal", "a key was made without its record");
+    const { publicKey, wrapped } = made;
+    const envelope = { keyringGeneration: keyringKey.generation, wrapped, publicKey };
+    return {
+      material: await sealEnvelope(envelope, binding, (data) => hsm.bindingMac(data)),
+      generationRecord,
+    };
+  }
+
+  async #sign(record: Buffer): Promise<SignedRecord> {
+    const key = await this.#options.keyStore.require(attestationKey, 0, "sign").catch((cause: unknown) => {
+      throw new DomainError("unavailable", "the key that signs generation records is not there yet", {
+        hint: "it is made when an installation first starts: try again shortly",
+        cause,
+      });
+    });
+    const signature = await key.use((mechanism) => mechanism.sign!(record));
+    return { record, signature, signerVersion: key.facts.version };
+  }
+
+  async #makeInHsm(
+    keyringKey: string,
+    algorithm: Algorithm,
+    attest: (made: Made, mechanism: KeyMechanism) => Promise<void>,
+  ): Promise<Made> {
+    const { hsm, onTrouble, random } = this.#options;
+    const spec = requireHsmSpec(algorithm);
+    const lack = hsm.lacks(spec);
+    if (lack !== undefined) {
+      throw new DomainError(
+        "failed-precondition",
+        `${algorithm} cannot have hsm protection: the HSM ${lack}`,
+        {
+          hint: "use --protection software, or another algorithm",
+        },
+      );
+    }
+    // The HSM draws for itself: its source must be well all the same.
+    await random.requireHealthy();
+    const { publicKey = Buffer.alloc(0), wrapped } = await hsm.generateKey(keyringKey, spec);
+    const { scheme } = algorithmRow(algorithm);
+    const key = await hsm.unwrapKey(keyringKey, spec, wrapped);
+    const mechanism = hsmMechanism(hsm, key, scheme, onTrouble);
+    try {
+      const validations = await validateNewKey(scheme, mechanism, publicKey);
+      const made: Made = { wrapped, publicKey, source: "hsm", validations };
+      await attest(made, mechanism);
+      return made;
+    } finally {
+      mechanism.destroy();
+    }
+  }
+
+  async #makeInSoftware(
+    keyringKey: string,
+    algorithm: Algorithm,
+    attest: (made: Made, mechanism: KeyMechanism) => Promise<void>,
+  ): Promise<Made> {
+    const { hsm, random } = this.#options;
+    const row = algorithmRow(algorithm);
+    const {
+      publicKey,
+      secret: made,
+      source,
+    } = await makeMaterial(row.scheme, (bytes) => random.mixed(bytes));
+    using secret = made;
+    const mechanism = softwareMechanism(row, secret);
+    try {
+      const validations = await validateNewKey(row.scheme, mechanism, publicKey);
+      const wrapped = await hsm.wrapSecret(keyringKey, secret);
+      const whole: Made = { wrapped, publicKey, source, validations };
+      await attest(whole, mechanism);
+      return whole;
+    } finally {
+      mechanism.destroy();
+    }
+  }
+}
