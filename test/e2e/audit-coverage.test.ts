@@ -37,6 +37,7 @@ const keyring = unique("covered");
 const name = `${keyring}/data`;
 const signer = `${keyring}/signer`;
 const spare = `${keyring}/spare`;
+const brought = `${keyring}/brought`;
 const [macs, wraps, leaves, agrees, opens] = ["macs", "wraps", "leaves", "agrees", "opens"].map(
   (key) => `${keyring}/${key}`,
 ) as [string, string, string, string, string];
@@ -70,6 +71,19 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       ...onKey,
     },
     createKeyVersion: { call: (as, o) => as.keyGeneration.createKeyVersion({ name }, o), ...onKey },
+    beginImport: {
+      call: (as, o) => as.keyGeneration.beginImport({ name: brought }, o),
+      resource: () => brought,
+    },
+    importKey: {
+      call: (as, o) => as.keyGeneration.importKey({ name: brought, algorithm: "aes-256-gcm" }, o),
+      outcome: "failed",
+      resource: () => brought,
+    },
+    exportKey: {
+      call: (as, o) => as.keyGeneration.exportKey({ name: leaves, ...recipient }, o),
+      resource: () => leaves,
+    },
     attestKey: { call: (as, o) => as.keyGeneration.attestKey({ name: signer }, o), resource: () => signer },
     getPublicKey: {
       call: (as, o) => as.keyGeneration.getPublicKey({ name: signer }, o),

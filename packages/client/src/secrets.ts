@@ -1,6 +1,9 @@
+import type { DescService } from "@bufbuild/protobuf";
 import { DomainError } from "@claviger/domain-error";
 import { CryptographyService, type SealedSecret } from "@claviger/proto/generator/v1/cryptography_pb.ts";
-import { createRecipient, type SecretRecipient } from "@claviger/sealed-secret";
+import { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
+import type { Key } from "@claviger/proto/storage/v1/key_pb.ts";
+import { createRecipient, type SecretRecipient, sealSecret } from "@claviger/sealed-secret";
 import type { SecretBytes } from "@claviger/secret-bytes";
 import type { CallOptions } from "./call.ts";
 import type { Claviger } from "./claviger.ts";
@@ -91,6 +94,27 @@ export const secrets = {
   },
 };
 
+/**
+ * Makes a key of material that was made elsewhere: raw bytes of a symmetric key, or PKCS #8 in DER. It is
+ * sealed here to a wrapping key of the generator's for this one import.
+ */
+export async function importKey(
+  { keyGeneration }: Pick<Claviger, "keyGeneration">,
+  request: { name: string; algorithm: string; exportable?: boolean; destroyAfterDays?: number },
+  material: SecretBytes,
+  options?: CallOptions,
+): Promise<Key | undefined> {
+  const { importId, wrappingPublicKey } = await keyGeneration.beginImport({ name: request.name }, options);
+  const context = { method: methodName(KeyGenerationService, "importKey"), name: request.name, version: 1 };
+  const sealedMaterial = await sealSecret(wrappingPublicKey, context, material);
+  const { key } = await keyGeneration.importKey({ ...request, importId, sealedMaterial }, options);
+  return key;
+}
+
+function methodName<S extends DescService>(service: S, method: keyof S["method"] & string): string {
+  return `${service.typeName}/${service.method[method]!.name}`;
+}
+
 async function open(
   recipient: SecretRecipient,
   method: Method,
@@ -100,7 +124,7 @@ async function open(
 ): Promise<OpenedSecret> {
   if (sealed === undefined) throw new DomainError("integrity", "an answer came without its secret");
   const context = {
-    method: `${CryptographyService.typeName}/${CryptographyService.method[method].name}`,
+    method: methodName(CryptographyService, method),
     name,
     version,
   };

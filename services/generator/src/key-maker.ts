@@ -3,6 +3,7 @@ import type { Client } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { Key } from "@claviger/proto/storage/v1/key_pb.ts";
+import type { SecretBytes } from "@claviger/secret-bytes";
 import { checkAlgorithm, checkNewAlgorithm, checkProtection } from "./algorithm-choice.ts";
 import { algorithmRow, usesMaxOf } from "./algorithms.ts";
 import type { KeyStore } from "./key-store.ts";
@@ -39,7 +40,8 @@ export class KeyMaker {
     this.#admitLegacy = options.admitLegacy;
   }
 
-  async createKey(request: NewKeyRequest, original: OriginalCall): Promise<Key> {
+  /** `imported` is material that was made elsewhere. */
+  async createKey(request: NewKeyRequest, original: OriginalCall, imported?: SecretBytes): Promise<Key> {
     const algorithm = checkNewAlgorithm(request.algorithm, {
       admitLegacy: this.#admitLegacy,
       now: new Date(),
@@ -69,7 +71,7 @@ export class KeyMaker {
       destroyAfterDays: request.destroyAfterDays,
       rotationPeriodSeconds: request.rotationPeriodSeconds,
       usesMax: BigInt(usesMaxOf(algorithm)),
-      ...(await this.#materials.make(binding, original.caller)),
+      ...(await this.#materials.make(binding, original.caller, imported)),
     });
     return key!;
   }

@@ -31,6 +31,7 @@ import { runSelfTests } from "./health/self-tests.ts";
 import { TestedRandom } from "./health/tested-random.ts";
 import { openPkcs11Hsm } from "./hsm/pkcs11-hsm.ts";
 import type { Hsm } from "./hsm/port.ts";
+import { ImportDesk } from "./import-desk.ts";
 import { followEvents } from "./invalidation.ts";
 import { KeyMaker } from "./key-maker.ts";
 import { KeyStore } from "./key-store.ts";
@@ -114,7 +115,7 @@ async function start(lifetime: Lifetime): Promise<void> {
       register(
         KeyGenerationService,
         keyGenerationPolicy,
-        keyGenerationHandlers({ keyMaker, keyStore, storage }),
+        keyGenerationHandlers({ keyMaker, keyStore, storage, now, desk: new ImportDesk() }),
       ),
       register(
         CryptographyService,

@@ -1,10 +1,12 @@
 import { DomainError } from "@claviger/domain-error";
+import type { SecretBytes } from "@claviger/secret-bytes";
 import { requireHsmSpec } from "./algorithm-choice.ts";
 import { type Algorithm, algorithmRow } from "./algorithms.ts";
 import { attestationKey, buildGenerationRecord, type SignedRecord } from "./generation-record.ts";
 import type { Health } from "./health/health.ts";
 import type { TestedRandom } from "./health/tested-random.ts";
 import type { Hsm } from "./hsm/port.ts";
+import { readImported } from "./imported-material.ts";
 import { makeMaterial, type RandomnessSource } from "./key-material.ts";
 import type { KeyStore } from "./key-store.ts";
 import { type Validation, validateNewKey } from "./key-validation.ts";
@@ -46,8 +48,11 @@ export class MaterialMaker {
     this.#options = options;
   }
 
-  /** @throws DomainError where the algorithm is not served, the HSM lacks it, or the new key fails its tests */
-  async make(binding: MaterialBinding, requester: string): Promise<MadeVersion> {
+  /**
+   * `imported` is made elsewhere; without it, new material is made.
+   * @throws DomainError where the algorithm is not served, the HSM lacks it, or the new key fails its tests
+   */
+  async make(binding: MaterialBinding, requester: string, imported?: SecretBytes): Promise<MadeVersion> {
     const { health, hsm, keyringKeys, now } = this.#options;
     health.requireServed(binding.algorithm);
     const keyringKey = await keyringKeys.current(binding.name.split("/")[0]!);
@@ -69,7 +74,7 @@ export class MaterialMaker {
     const made =
       binding.protection === "hsm"
         ? await this.#makeInHsm(keyringKey.id, binding.algorithm, attest)
-        : await this.#makeInSoftware(keyringKey.id, binding.algorithm, attest);
+        : await this.#makeInSoftware(keyringKey.id, binding.algorithm, attest, imported);
     if (generationRecord === undefined)
       throw new DomainError("internal", "a key was made without its record");
     const { publicKey, wrapped } = made;
@@ -128,6 +133,7 @@ export class MaterialMaker {
     keyringKey: string,
     algorithm: Algorithm,
     attest: (made: Made, mechanism: KeyMechanism) => Promise<void>,
+    imported: SecretBytes | undefined,
   ): Promise<Made> {
     const { hsm, random } = this.#options;
     const row = algorithmRow(algorithm);
@@ -135,7 +141,9 @@ export class MaterialMaker {
       publicKey,
       secret: made,
       source,
-    } = await makeMaterial(row.scheme, (bytes) => random.mixed(bytes));
+    } = imported === undefined
+      ? await makeMaterial(row.scheme, (bytes) => random.mixed(bytes))
+      : readImported(row.scheme, imported);
     using secret = made;
     const mechanism = softwareMechanism(row, secret);
     try {

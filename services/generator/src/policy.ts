@@ -17,6 +17,9 @@ export const keyGenerationPolicy: Policy<typeof KeyGenerationService> = {
   createKeyVersion: onName("keys.rotate"),
   getPublicKey: onName("keys.public"),
   attestKey: onName("keys.get"),
+  beginImport: onName("keys.import"),
+  importKey: onName("keys.import"),
+  exportKey: onName("keys.export"),
 };
 
 export const cryptographyPolicy: Policy<typeof CryptographyService> = {

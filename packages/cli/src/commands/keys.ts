@@ -13,6 +13,7 @@ import { table } from "../output.ts";
 import { isoTime, shortTime } from "../plain.ts";
 import { everyPage, type Session } from "../session.ts";
 import { registerAttest } from "./attest.ts";
+import { registerExport, registerImport } from "./key-transfer.ts";
 import { registerPublic } from "./public-key.ts";
 
 export function register(program: Command): void {
@@ -23,6 +24,8 @@ export function register(program: Command): void {
   registerVersions(keys);
   registerPublic(keys);
   registerAttest(keys);
+  registerImport(keys);
+  registerExport(keys);
   registerRotate(keys);
   registerStates(keys);
   registerRevoke(keys);

@@ -4,15 +4,19 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { SealedSecret } from "./cryptography_pb.ts";
+import { file_claviger_generator_v1_cryptography } from "./cryptography_pb.ts";
 import type { Key, Keyring } from "../../storage/v1/key_pb.ts";
 import { file_claviger_storage_v1_key } from "../../storage/v1/key_pb.ts";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file claviger/generator/v1/key_generation.proto.
  */
 export const file_claviger_generator_v1_key_generation: GenFile = /*@__PURE__*/
-  fileDesc("CipjbGF2aWdlci9nZW5lcmF0b3IvdjEva2V5X2dlbmVyYXRpb24ucHJvdG8SFWNsYXZpZ2VyLmdlbmVyYXRvci52MSI4ChRDcmVhdGVLZXlyaW5nUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkiRgoVQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmcirAEKEENyZWF0ZUtleVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCWFsZ29yaXRobRgDIAEoCRISCgpwcm90ZWN0aW9uGAQgASgJEhoKEmRlc3Ryb3lfYWZ0ZXJfZGF5cxgFIAEoDRIfChdyb3RhdGlvbl9wZXJpb2Rfc2Vjb25kcxgGIAEoBBISCgpleHBvcnRhYmxlGAcgASgIIjoKEUNyZWF0ZUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5Il0KF0NyZWF0ZUtleVZlcnNpb25SZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIgChhleHBlY3RlZF9jdXJyZW50X3ZlcnNpb24YAyABKA0iQQoYQ3JlYXRlS2V5VmVyc2lvblJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5IjQKE0dldFB1YmxpY0tleVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNImkKFEdldFB1YmxpY0tleVJlc3BvbnNlEgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIRCglhbGdvcml0aG0YAyABKAkSHwoXc3ViamVjdF9wdWJsaWNfa2V5X2luZm8YBCABKAwiMQoQQXR0ZXN0S2V5UmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0ibQoRQXR0ZXN0S2V5UmVzcG9uc2USDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNEg4KBnJlY29yZBgDIAEoDBIRCglzaWduYXR1cmUYBCABKAwSFgoOc2lnbmVyX3ZlcnNpb24YBSABKA0ygQEKDktleXJpbmdTZXJ2aWNlEm8KDUNyZWF0ZUtleXJpbmcSKy5jbGF2aWdlci5nZW5lcmF0b3IudjEuQ3JlYXRlS2V5cmluZ1JlcXVlc3QaLC5jbGF2aWdlci5nZW5lcmF0b3IudjEuQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlIgOQAgIyyAMKFEtleUdlbmVyYXRpb25TZXJ2aWNlEmMKCUNyZWF0ZUtleRInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlSZXF1ZXN0GiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkNyZWF0ZUtleVJlc3BvbnNlIgOQAgISeAoQQ3JlYXRlS2V5VmVyc2lvbhIuLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlWZXJzaW9uUmVxdWVzdBovLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlWZXJzaW9uUmVzcG9uc2UiA5ACAhJsCgxHZXRQdWJsaWNLZXkSKi5jbGF2aWdlci5nZW5lcmF0b3IudjEuR2V0UHVibGljS2V5UmVxdWVzdBorLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5HZXRQdWJsaWNLZXlSZXNwb25zZSIDkAIBEmMKCUF0dGVzdEtleRInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5BdHRlc3RLZXlSZXF1ZXN0GiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkF0dGVzdEtleVJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_claviger_storage_v1_key]);
+  fileDesc("CipjbGF2aWdlci9nZW5lcmF0b3IvdjEva2V5X2dlbmVyYXRpb24ucHJvdG8SFWNsYXZpZ2VyLmdlbmVyYXRvci52MSI4ChRDcmVhdGVLZXlyaW5nUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkiRgoVQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmcirAEKEENyZWF0ZUtleVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCWFsZ29yaXRobRgDIAEoCRISCgpwcm90ZWN0aW9uGAQgASgJEhoKEmRlc3Ryb3lfYWZ0ZXJfZGF5cxgFIAEoDRIfChdyb3RhdGlvbl9wZXJpb2Rfc2Vjb25kcxgGIAEoBBISCgpleHBvcnRhYmxlGAcgASgIIjoKEUNyZWF0ZUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5Il0KF0NyZWF0ZUtleVZlcnNpb25SZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIgChhleHBlY3RlZF9jdXJyZW50X3ZlcnNpb24YAyABKA0iQQoYQ3JlYXRlS2V5VmVyc2lvblJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5IjQKE0dldFB1YmxpY0tleVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNImkKFEdldFB1YmxpY0tleVJlc3BvbnNlEgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIRCglhbGdvcml0aG0YAyABKAkSHwoXc3ViamVjdF9wdWJsaWNfa2V5X2luZm8YBCABKAwiMQoQQXR0ZXN0S2V5UmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0ibQoRQXR0ZXN0S2V5UmVzcG9uc2USDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNEg4KBnJlY29yZBgDIAEoDBIRCglzaWduYXR1cmUYBCABKAwSFgoOc2lnbmVyX3ZlcnNpb24YBSABKA0iIgoSQmVnaW5JbXBvcnRSZXF1ZXN0EgwKBG5hbWUYASABKAkidQoTQmVnaW5JbXBvcnRSZXNwb25zZRIRCglpbXBvcnRfaWQYASABKAkSGwoTd3JhcHBpbmdfcHVibGljX2tleRgCIAEoDBIuCgpleHBpcmVzX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLpAQoQSW1wb3J0S2V5UmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSEQoJYWxnb3JpdGhtGAMgASgJEhEKCWltcG9ydF9pZBgEIAEoCRI8Cg9zZWFsZWRfbWF0ZXJpYWwYBSABKAsyIy5jbGF2aWdlci5nZW5lcmF0b3IudjEuU2VhbGVkU2VjcmV0EhoKEmRlc3Ryb3lfYWZ0ZXJfZGF5cxgGIAEoDRIfChdyb3RhdGlvbl9wZXJpb2Rfc2Vjb25kcxgHIAEoBBISCgpleHBvcnRhYmxlGAggASgIIjoKEUltcG9ydEtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5Ik8KEEV4cG9ydEtleVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNEhwKFHJlY2lwaWVudF9wdWJsaWNfa2V5GAMgASgMIoMBChFFeHBvcnRLZXlSZXNwb25zZRIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SEQoJYWxnb3JpdGhtGAMgASgJEjwKD3NlYWxlZF9tYXRlcmlhbBgEIAEoCzIjLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5TZWFsZWRTZWNyZXQygQEKDktleXJpbmdTZXJ2aWNlEm8KDUNyZWF0ZUtleXJpbmcSKy5jbGF2aWdlci5nZW5lcmF0b3IudjEuQ3JlYXRlS2V5cmluZ1JlcXVlc3QaLC5jbGF2aWdlci5nZW5lcmF0b3IudjEuQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlIgOQAgIy8wUKFEtleUdlbmVyYXRpb25TZXJ2aWNlEmMKCUNyZWF0ZUtleRInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlSZXF1ZXN0GiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkNyZWF0ZUtleVJlc3BvbnNlIgOQAgISeAoQQ3JlYXRlS2V5VmVyc2lvbhIuLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlWZXJzaW9uUmVxdWVzdBovLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlWZXJzaW9uUmVzcG9uc2UiA5ACAhJsCgxHZXRQdWJsaWNLZXkSKi5jbGF2aWdlci5nZW5lcmF0b3IudjEuR2V0UHVibGljS2V5UmVxdWVzdBorLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5HZXRQdWJsaWNLZXlSZXNwb25zZSIDkAIBEmQKC0JlZ2luSW1wb3J0EikuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkJlZ2luSW1wb3J0UmVxdWVzdBoqLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5CZWdpbkltcG9ydFJlc3BvbnNlEl4KCUltcG9ydEtleRInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5JbXBvcnRLZXlSZXF1ZXN0GiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkltcG9ydEtleVJlc3BvbnNlEmMKCUV4cG9ydEtleRInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5FeHBvcnRLZXlSZXF1ZXN0GiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkV4cG9ydEtleVJlc3BvbnNlIgOQAgESYwoJQXR0ZXN0S2V5EicuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkF0dGVzdEtleVJlcXVlc3QaKC5jbGF2aWdlci5nZW5lcmF0b3IudjEuQXR0ZXN0S2V5UmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_claviger_generator_v1_cryptography, file_claviger_storage_v1_key, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message claviger.generator.v1.CreateKeyringRequest
@@ -301,6 +305,190 @@ export const AttestKeyResponseSchema: GenMessage<AttestKeyResponse> = /*@__PURE_
   messageDesc(file_claviger_generator_v1_key_generation, 9);
 
 /**
+ * @generated from message claviger.generator.v1.BeginImportRequest
+ */
+export type BeginImportRequest = Message<"claviger.generator.v1.BeginImportRequest"> & {
+  /**
+   * Of the key that will be made.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message claviger.generator.v1.BeginImportRequest.
+ * Use `create(BeginImportRequestSchema)` to create a new message.
+ */
+export const BeginImportRequestSchema: GenMessage<BeginImportRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_key_generation, 10);
+
+/**
+ * @generated from message claviger.generator.v1.BeginImportResponse
+ */
+export type BeginImportResponse = Message<"claviger.generator.v1.BeginImportResponse"> & {
+  /**
+   * @generated from field: string import_id = 1;
+   */
+  importId: string;
+
+  /**
+   * X25519, 32 bytes.
+   *
+   * @generated from field: bytes wrapping_public_key = 2;
+   */
+  wrappingPublicKey: Uint8Array;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expires_at = 3;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message claviger.generator.v1.BeginImportResponse.
+ * Use `create(BeginImportResponseSchema)` to create a new message.
+ */
+export const BeginImportResponseSchema: GenMessage<BeginImportResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_key_generation, 11);
+
+/**
+ * @generated from message claviger.generator.v1.ImportKeyRequest
+ */
+export type ImportKeyRequest = Message<"claviger.generator.v1.ImportKeyRequest"> & {
+  /**
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string algorithm = 3;
+   */
+  algorithm: string;
+
+  /**
+   * @generated from field: string import_id = 4;
+   */
+  importId: string;
+
+  /**
+   * Raw bytes of a symmetric key, or PKCS #8 in DER.
+   *
+   * @generated from field: claviger.generator.v1.SealedSecret sealed_material = 5;
+   */
+  sealedMaterial?: SealedSecret | undefined;
+
+  /**
+   * @generated from field: uint32 destroy_after_days = 6;
+   */
+  destroyAfterDays: number;
+
+  /**
+   * @generated from field: uint64 rotation_period_seconds = 7;
+   */
+  rotationPeriodSeconds: bigint;
+
+  /**
+   * @generated from field: bool exportable = 8;
+   */
+  exportable: boolean;
+};
+
+/**
+ * Describes the message claviger.generator.v1.ImportKeyRequest.
+ * Use `create(ImportKeyRequestSchema)` to create a new message.
+ */
+export const ImportKeyRequestSchema: GenMessage<ImportKeyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_key_generation, 12);
+
+/**
+ * @generated from message claviger.generator.v1.ImportKeyResponse
+ */
+export type ImportKeyResponse = Message<"claviger.generator.v1.ImportKeyResponse"> & {
+  /**
+   * @generated from field: claviger.storage.v1.Key key = 1;
+   */
+  key?: Key | undefined;
+};
+
+/**
+ * Describes the message claviger.generator.v1.ImportKeyResponse.
+ * Use `create(ImportKeyResponseSchema)` to create a new message.
+ */
+export const ImportKeyResponseSchema: GenMessage<ImportKeyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_key_generation, 13);
+
+/**
+ * @generated from message claviger.generator.v1.ExportKeyRequest
+ */
+export type ExportKeyRequest = Message<"claviger.generator.v1.ExportKeyRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Zero: the current version.
+   *
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+
+  /**
+   * X25519, 32 bytes.
+   *
+   * @generated from field: bytes recipient_public_key = 3;
+   */
+  recipientPublicKey: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.generator.v1.ExportKeyRequest.
+ * Use `create(ExportKeyRequestSchema)` to create a new message.
+ */
+export const ExportKeyRequestSchema: GenMessage<ExportKeyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_key_generation, 14);
+
+/**
+ * @generated from message claviger.generator.v1.ExportKeyResponse
+ */
+export type ExportKeyResponse = Message<"claviger.generator.v1.ExportKeyResponse"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+
+  /**
+   * @generated from field: string algorithm = 3;
+   */
+  algorithm: string;
+
+  /**
+   * Raw bytes of a symmetric key, or PKCS #8 in DER.
+   *
+   * @generated from field: claviger.generator.v1.SealedSecret sealed_material = 4;
+   */
+  sealedMaterial?: SealedSecret | undefined;
+};
+
+/**
+ * Describes the message claviger.generator.v1.ExportKeyResponse.
+ * Use `create(ExportKeyResponseSchema)` to create a new message.
+ */
+export const ExportKeyResponseSchema: GenMessage<ExportKeyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_key_generation, 15);
+
+/**
  * KeyringService makes keyrings: each has a key-encryption key of its own in the HSM.
  *
  * @generated from service claviger.generator.v1.KeyringService
@@ -348,6 +536,36 @@ export const KeyGenerationService: GenService<{
     methodKind: "unary";
     input: typeof GetPublicKeyRequestSchema;
     output: typeof GetPublicKeyResponseSchema;
+  },
+  /**
+   * A wrapping key for one import, which expires: the material is sealed to it (docs/formats.md).
+   *
+   * @generated from rpc claviger.generator.v1.KeyGenerationService.BeginImport
+   */
+  beginImport: {
+    methodKind: "unary";
+    input: typeof BeginImportRequestSchema;
+    output: typeof BeginImportResponseSchema;
+  },
+  /**
+   * Makes a key of material that was made elsewhere. The wrapping key is gone afterwards, whatever came of it.
+   *
+   * @generated from rpc claviger.generator.v1.KeyGenerationService.ImportKey
+   */
+  importKey: {
+    methodKind: "unary";
+    input: typeof ImportKeyRequestSchema;
+    output: typeof ImportKeyResponseSchema;
+  },
+  /**
+   * The material of a version of a key that was born exportable, sealed to a recipient and nobody else.
+   *
+   * @generated from rpc claviger.generator.v1.KeyGenerationService.ExportKey
+   */
+  exportKey: {
+    methodKind: "unary";
+    input: typeof ExportKeyRequestSchema;
+    output: typeof ExportKeyResponseSchema;
   },
   /**
    * How a version came to be: its generation record, signed when it was made.

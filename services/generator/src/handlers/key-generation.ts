@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto";
-import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { refuseSilence } from "@claviger/access";
 import type { Client } from "@claviger/client";
 import {
@@ -10,10 +8,10 @@ import {
   type KeyringService,
 } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
-import type { CallContext, Handlers } from "@claviger/rpc";
-import type { KeyMaker } from "../key-maker.ts";
-import type { KeyStore } from "../key-store.ts";
-import type { KeyringKeys, OriginalCall } from "../keyring-keys.ts";
+import type { Handlers } from "@claviger/rpc";
+import type { KeyringKeys } from "../keyring-keys.ts";
+import { type KeyTransferOptions, keyTransferHandlers } from "./key-transfer.ts";
+import { originalOf } from "./original-call.ts";
 
 export function keyringHandlers(keyringKeys: KeyringKeys): Handlers<typeof KeyringService, undefined> {
   return {
@@ -24,13 +22,12 @@ export function keyringHandlers(keyringKeys: KeyringKeys): Handlers<typeof Keyri
   };
 }
 
-export function keyGenerationHandlers(options: {
-  keyMaker: KeyMaker;
-  keyStore: KeyStore;
-  storage: Client<typeof KeyMaterialService>;
-}): Handlers<typeof KeyGenerationService, undefined> {
+export function keyGenerationHandlers(
+  options: KeyTransferOptions & { storage: Client<typeof KeyMaterialService> },
+): Handlers<typeof KeyGenerationService, undefined> {
   const { keyMaker, keyStore, storage } = options;
   return {
+    ...keyTransferHandlers(options),
     async createKey(request, context) {
       const key = await keyMaker.createKey(request, originalOf(context, CreateKeyRequestSchema, request));
       context.note({ keyId: key.id, algorithm: key.algorithm, protection: key.protection });
@@ -59,17 +56,4 @@ export function keyGenerationHandlers(options: {
       };
     },
   };
-}
-
-/** Storage gives a repeated request its first answer, and decides by this caller's own rights. */
-function originalOf<S extends DescMessage>(
-  context: CallContext<undefined>,
-  schema: S,
-  request: MessageShape<S> & { requestId: string },
-): OriginalCall {
-  const requestHash = createHash("sha256")
-    .update(`${schema.typeName}\0`)
-    .update(toBinary(schema, request))
-    .digest();
-  return { caller: context.caller.uri, requestId: request.requestId, requestHash };
 }

@@ -1,0 +1,69 @@
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { DomainError, isDomainError } from "@claviger/domain-error";
+import {
+  ImportKeyRequestSchema,
+  KeyGenerationService,
+} from "@claviger/proto/generator/v1/key_generation_pb.ts";
+import type { Handlers } from "@claviger/rpc";
+import { sealSecret } from "@claviger/sealed-secret";
+import type { ImportDesk } from "../import-desk.ts";
+import type { KeyMaker } from "../key-maker.ts";
+import type { KeyStore } from "../key-store.ts";
+import { originalOf } from "./original-call.ts";
+
+export interface KeyTransferOptions {
+  desk: ImportDesk;
+  keyMaker: KeyMaker;
+  keyStore: KeyStore;
+  now: () => Date;
+}
+
+type TransferHandlers = Pick<
+  Handlers<typeof KeyGenerationService, undefined>,
+  "beginImport" | "importKey" | "exportKey"
+>;
+
+const { exportKey, importKey } = KeyGenerationService.method;
+
+/** Keys that come from elsewhere, and keys that leave: both sealed, so that a message shows nothing of them. */
+export function keyTransferHandlers({ desk, keyMaker, keyStore, now }: KeyTransferOptions): TransferHandlers {
+  return {
+    async beginImport({ name }, { caller }) {
+      const { id, lifetimeMilliseconds, publicKey } = await desk.begin(caller.uri, name);
+      return {
+        importId: id,
+        wrappingPublicKey: publicKey,
+        expiresAt: timestampFromDate(new Date(now().getTime() + lifetimeMilliseconds)),
+      };
+    },
+    async importKey(request, context) {
+      if (request.sealedMaterial === undefined) {
+        throw new DomainError("invalid-argument", "the request carries no sealed material");
+      }
+      const by = { caller: context.caller.uri, name: request.name };
+      const method = `${KeyGenerationService.typeName}/${importKey.name}`;
+      using material = await desk.open(request.importId, by, request.sealedMaterial, method);
+      const original = originalOf(context, ImportKeyRequestSchema, request);
+      const key = await keyMaker
+        .createKey({ ...request, protection: "software" }, original, material)
+        .catch((error: unknown) => {
+          // A key that fails the tests of a new one is what the caller brought, not our fault.
+          if (!isDomainError(error, "internal")) throw error;
+          throw new DomainError("invalid-argument", "the imported key fails the tests of a new key", {
+            hint: "a private key must agree with its public half; RSA needs the exponent 65537",
+          });
+        });
+      context.note({ keyId: key.id, algorithm: key.algorithm, imported: true });
+      return { key };
+    },
+    async exportKey({ name, recipientPublicKey, version }, context) {
+      const { facts, secret: material } = await keyStore.exportMaterial(name, version);
+      using secret = material;
+      context.note({ version: facts.version });
+      const method = `${KeyGenerationService.typeName}/${exportKey.name}`;
+      const bound = { method, name, version: facts.version };
+      const sealedMaterial = await sealSecret(recipientPublicKey, bound, secret);
+      return { name, version: facts.version, algorithm: facts.algorithm, sealedMaterial };
+    },
+  };
+}

@@ -1,0 +1,176 @@
+import { execFile } from "node:child_process";
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  sign,
+  verify,
+} from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { importKey } from "@claviger/client";
+import { createRecipient, sealSecret } from "@claviger/sealed-secret";
+import { SecretBytes } from "@claviger/secret-bytes";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { unique, useInstallation } from "../harness/installation.ts";
+import { refusalOf } from "../harness/refusal.ts";
+
+const house = useInstallation();
+const { cryptography, keyGeneration, keyrings, keys } = house.claviger;
+const ring = unique("transfer");
+const directory = mkdtempSync(join(tmpdir(), "claviger-transfer-"));
+const message = Buffer.from("moved house");
+
+beforeAll(async () => {
+  await keyrings.createKeyring({ name: ring });
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+const newName = (): string => `${ring}/${unique("k")}`;
+const secretOf = (bytes: Uint8Array): SecretBytes => SecretBytes.take(Uint8Array.from(bytes));
+
+test.each([
+  ["ecdsa-p256", () => generateKeyPairSync("ec", { namedCurve: "P-256" })],
+  ["ed25519", () => generateKeyPairSync("ed25519")],
+  ["rsa-pkcs1-3072", () => generateKeyPairSync("rsa", { modulusLength: 3072 })],
+] as const)(
+  "a key for %s that was made elsewhere signs here, and keeps its public half",
+  async (algorithm, make) => {
+    const { privateKey, publicKey } = make();
+    const name = newName();
+    const file = join(directory, "key.pem");
+    writeFileSync(file, privateKey.export({ type: "pkcs8", format: "pem" }));
+    const { code, stderr } = await house.cli([
+      "keys",
+      "import",
+      name,
+      "--algorithm",
+      algorithm,
+      "--in",
+      file,
+    ]);
+    expect(code, stderr).toBe(0);
+    const { signature } = await cryptography.sign({ name, message });
+    expect(verify(algorithm === "ed25519" ? null : "sha256", message, publicKey, signature)).toBe(true);
+    const theirs = sign(algorithm === "ed25519" ? null : "sha256", message, privateKey);
+    expect((await cryptography.verify({ name, message, signature: theirs })).valid).toBe(true);
+    const record = JSON.parse(
+      Buffer.from((await keyGeneration.attestKey({ name })).record).toString(),
+    ) as object;
+    expect(record).toMatchObject({ randomness: "imported" });
+  },
+);
+
+test("what does not fit the algorithm is refused, and no key is made", async () => {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-384" });
+  const p384 = privateKey.export({ type: "pkcs8", format: "der" });
+  const small = generateKeyPairSync("rsa", { modulusLength: 3072, publicExponent: 3 });
+  const exponent3 = small.privateKey.export({ type: "pkcs8", format: "der" });
+  for (const [algorithm, material] of [
+    ["aes-256-gcm", randomBytes(31)],
+    ["aes-256-gcm", randomBytes(33)],
+    ["hmac-sha256", randomBytes(16)],
+    ["ecdsa-p256", p384],
+    ["ecdsa-p256", randomBytes(100)],
+    ["rsa-pss-3072", exponent3],
+    ["rsa-pss-3072", p384],
+    ["no-such", randomBytes(32)],
+  ] as const) {
+    const name = newName();
+    const refusal = await refusalOf(importKey(house.claviger, { name, algorithm }, secretOf(material)));
+    expect(refusal.kind, algorithm).toBe("invalid-argument");
+    expect((await refusalOf(keys.getKey({ name }))).kind).toBe("not-found");
+  }
+});
+
+test("a wrapping key is for one import, one caller and one name", async () => {
+  const name = newName();
+  const { importId, wrappingPublicKey } = await keyGeneration.beginImport({ name });
+  const method = "claviger.generator.v1.KeyGenerationService/ImportKey";
+  const sealed = (bound = name) =>
+    sealSecret(wrappingPublicKey, { method, name: bound, version: 1 }, secretOf(randomBytes(32)));
+  const request = { name, algorithm: "aes-256-gcm", importId };
+  const another = await house.enrol(unique("importer"), "administrator", ring);
+  const stolen = another.keyGeneration.importKey({ ...request, sealedMaterial: await sealed() });
+  expect((await refusalOf(stolen)).kind).toBe("failed-precondition");
+  const elsewhere = keyGeneration.importKey({ ...request, name: newName(), sealedMaterial: await sealed() });
+  expect((await refusalOf(elsewhere)).kind).toBe("failed-precondition");
+  const wrong = keyGeneration.importKey({ ...request, sealedMaterial: await sealed("ring/other") });
+  expect((await refusalOf(wrong)).kind).toBe("integrity");
+  // That one used it up.
+  const again = keyGeneration.importKey({ ...request, sealedMaterial: await sealed() });
+  expect((await refusalOf(again)).kind).toBe("failed-precondition");
+  const user = await house.enrol(unique("user"), "user", ring);
+  expect((await refusalOf(user.keyGeneration.beginImport({ name }))).kind).toBe("denied");
+});
+
+test("only so many imports are begun at a time", async () => {
+  const caller = await house.enrol(unique("many"), "administrator", ring);
+  for (let count = 0; count < 10; count += 1) await caller.keyGeneration.beginImport({ name: newName() });
+  expect((await refusalOf(caller.keyGeneration.beginImport({ name: newName() }))).kind).toBe("exhausted");
+});
+
+test("an exportable key leaves sealed to its recipient, who opens it without Claviger", async () => {
+  const name = newName();
+  const created = await house.cli(["keys", "create", name, "--algorithm", "aes-256-gcm", "--exportable"]);
+  expect(created.code, created.stderr).toBe(0);
+  const { privateKey, publicKey } = generateKeyPairSync("x25519");
+  const [own, theirs, out] = ["private.pem", "public.pem", "export.json"].map((file) =>
+    join(directory, file),
+  ) as [string, string, string];
+  writeFileSync(own, privateKey.export({ type: "pkcs8", format: "pem" }));
+  writeFileSync(theirs, publicKey.export({ type: "spki", format: "pem" }));
+  const { code, stderr } = await house.cli(["keys", "export", name, "--recipient", theirs, "--out", out]);
+  expect(code, stderr).toBe(0);
+  const example = join(import.meta.dirname, "../../examples/open-export.ts");
+  const { stdout } = await promisify(execFile)(process.execPath, [example, out, own], { encoding: "buffer" });
+  expect(stdout.length).toBe(32);
+  const again = newName();
+  await importKey(house.claviger, { name: again, algorithm: "aes-256-gcm" }, secretOf(stdout));
+  expect((await keys.getKey({ name: again })).key).toMatchObject({
+    algorithm: "aes-256-gcm",
+    exportable: false,
+  });
+});
+
+test("what may not leave does not leave", async () => {
+  const recipientPublicKey = (await createRecipient()).publicKey;
+  const stays = newName();
+  await keyGeneration.createKey({ name: stays, algorithm: "aes-256-gcm" });
+  expect((await refusalOf(keyGeneration.exportKey({ name: stays, recipientPublicKey }))).kind).toBe(
+    "failed-precondition",
+  );
+  const leaves = newName();
+  await keyGeneration.createKey({ name: leaves, algorithm: "ecdsa-p256", exportable: true });
+  const user = await house.enrol(unique("user"), "user", ring);
+  expect((await refusalOf(user.keyGeneration.exportKey({ name: leaves, recipientPublicKey }))).kind).toBe(
+    "denied",
+  );
+  for (const key of [new Uint8Array(0), new Uint8Array(32), randomBytes(31)]) {
+    expect((await refusalOf(keyGeneration.exportKey({ name: leaves, recipientPublicKey: key }))).kind).toBe(
+      "invalid-argument",
+    );
+  }
+  await keys.changeKeyState({ name: leaves, state: "suspended" });
+  expect((await refusalOf(keyGeneration.exportKey({ name: leaves, recipientPublicKey }))).kind).toBe(
+    "failed-precondition",
+  );
+  for (const own of ["system/ca-root", "system/attestation"]) {
+    expect((await refusalOf(keyGeneration.exportKey({ name: own, recipientPublicKey }))).kind).toBe("denied");
+  }
+});
+
+test("an exported private key is the one that signs here", async () => {
+  const name = newName();
+  await keyGeneration.createKey({ name, algorithm: "ecdsa-p384", exportable: true });
+  const recipient = await createRecipient();
+  const answer = await keyGeneration.exportKey({ name, recipientPublicKey: recipient.publicKey });
+  const method = "claviger.generator.v1.KeyGenerationService/ExportKey";
+  using material = await recipient.open(answer.sealedMaterial!, { method, name, version: 1 });
+  const key = createPrivateKey({ key: Buffer.from(material.expose()), format: "der", type: "pkcs8" });
+  const spki = createPublicKey(key).export({ type: "spki", format: "der" });
+  expect(spki).toEqual(Buffer.from((await keyGeneration.getPublicKey({ name })).subjectPublicKeyInfo));
+});
