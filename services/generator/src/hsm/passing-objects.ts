@@ -11,18 +11,36 @@ import * as templates from "./templates.ts";
 const transportKeyBytes = 32;
 
 /** The value of an object whose template lets it out. */
-export function readSecret(
+export function readSecret(module: pkcs11.PKCS11, session: Session, object: Buffer): SecretBytes {
+  // Without a buffer of ours: pkcs11js 2.1 would fill a copy of that first, and never free it.
+  const [attribute] = module.C_GetAttributeValue(session, object, [{ type: pkcs11.CKA_VALUE }]);
+  const secret = SecretBytes.take(attribute!.value as unknown as Buffer);
+  overwriteFreed(module, session, object, secret.length);
+  return secret;
+}
+
+/** An object of bytes of ours, such as a secret that is about to be wrapped. */
+export function createFrom(
   module: pkcs11.PKCS11,
   session: Session,
-  object: Buffer,
-  bytesMax: number,
-): SecretBytes {
-  // Space of our own, outside the V8 heap, that we can clear.
-  using space = SecretBytes.allocate(bytesMax);
-  const [attribute] = module.C_GetAttributeValue(session, object, [
-    { type: pkcs11.CKA_VALUE, value: asBuffer(space.expose()) },
-  ]);
-  return SecretBytes.take(attribute!.value as unknown as Buffer);
+  bytes: SecretBytes,
+  template: (value: Buffer) => pkcs11.Template,
+): Buffer {
+  const object = module.C_CreateObject(session, template(asBuffer(bytes.expose())));
+  overwriteFreed(module, session, object, bytes.length);
+  return object;
+}
+
+/**
+ * pkcs11js carries values in memory that it frees without clearing it. An allocation of the same size, at
+ * once and on the same thread, gets that piece again: this one writes zeros there.
+ */
+function overwriteFreed(module: pkcs11.PKCS11, session: Session, object: Buffer, length: number): void {
+  try {
+    module.C_SetAttributeValue(session, object, [{ type: pkcs11.CKA_LABEL, value: Buffer.alloc(length) }]);
+  } catch {
+    // A module that does not let a label be set has had its argument copied all the same.
+  }
 }
 
 /** Takes a private key in, wrapped for the way with a key that lives as long; the result is the caller's to destroy. */
@@ -34,7 +52,7 @@ export async function carryIn(
 ): Promise<Buffer> {
   using transport = SecretBytes.take(randomBytes(transportKeyBytes));
   const wrapped = kwpWrap(transport.expose(), pkcs8.expose());
-  const wrapping = module.C_CreateObject(session, templates.transportKey(asBuffer(transport.expose())));
+  const wrapping = createFrom(module, session, transport, templates.transportKey);
   try {
     return await module.C_UnwrapKeyAsync(session, keyWrap, wrapping, wrapped, template);
   } finally {

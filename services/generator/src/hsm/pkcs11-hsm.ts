@@ -3,7 +3,7 @@ import { DomainError, isDomainError } from "@claviger/domain-error";
 import type { SecretBytes } from "@claviger/secret-bytes";
 import pkcs11 from "pkcs11js";
 import { asBuffer, digestSignature, ecdh, gcm, hmac, keyWrap, tagBytes } from "./mechanism-parameters.ts";
-import { carryIn, readSecret, verifyInHsm } from "./passing-objects.ts";
+import { carryIn, createFrom, readSecret, verifyInHsm } from "./passing-objects.ts";
 import type { GeneratedHsmKey, Hsm, HsmKey, HsmKeySpec, HsmSignature, KeyringKeyId } from "./port.ts";
 import { publicKeyTemplate, readPublicKey } from "./public-keys.ts";
 import { findToken, isPkcs11, loadModule, type Session, SessionPool, type TokenOptions } from "./sessions.ts";
@@ -86,7 +86,7 @@ class Pkcs11Hsm implements Hsm {
   async wrapSecret(keyringKey: KeyringKeyId, secret: SecretBytes): Promise<Buffer> {
     using padded = padSecret(secret);
     return this.#run(async (session) => {
-      const object = this.#module.C_CreateObject(session, templates.secretToWrap(asBuffer(padded.expose())));
+      const object = createFrom(this.#module, session, padded, templates.secretToWrap);
       try {
         const wrapping = this.#objects.keyringKey(session, keyringKey);
         return await this.#module.C_WrapKeyAsync(
@@ -106,7 +106,7 @@ class Pkcs11Hsm implements Hsm {
     return this.#run(async (session) => {
       const object = await this.#unwrap(session, keyringKey, wrapped, templates.secretToRead);
       try {
-        using padded = readSecret(this.#module, session, object, wrapped.length);
+        using padded = readSecret(this.#module, session, object);
         return unpadSecret(padded);
       } finally {
         this.#module.C_DestroyObject(session, object);
@@ -246,7 +246,7 @@ class Pkcs11Hsm implements Hsm {
         templates.agreedSecret(secretBytes),
       );
       try {
-        return readSecret(this.#module, session, object, secretBytes);
+        return readSecret(this.#module, session, object);
       } finally {
         this.#module.C_DestroyObject(session, object);
       }

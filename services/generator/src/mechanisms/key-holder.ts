@@ -1,5 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
+import { requestCollection } from "./collection.ts";
 
 /** A KeyObject that can be let go of: its bytes lie outside the V8 heap and are cleared when it is collected. */
 export class KeyHolder {
@@ -18,5 +19,6 @@ export class KeyHolder {
 
   drop(): void {
     this.#key = undefined;
+    requestCollection();
   }
 }
