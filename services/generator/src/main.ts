@@ -49,7 +49,7 @@ async function start(lifetime: Lifetime): Promise<void> {
   const settings = readConfig(process.env);
   const warn = limitedWarnings(logger);
   const identity = TlsIdentity.load(settings.tlsDirectory);
-  const hsm = openPkcs11Hsm(settings);
+  const hsm = openPkcs11Hsm({ ...settings, onTrouble: warn });
   lifetime.onStop("hsm", () => hsm[Symbol.asyncDispose]());
 
   const toStorage = new Transport({
@@ -74,6 +74,7 @@ async function start(lifetime: Lifetime): Promise<void> {
   const keyStore = new KeyStore({ hsm, storage, keyringKeys, leaseMilliseconds, health, onTrouble });
   lifetime.onStop("keys", () => keyStore[Symbol.dispose]());
   const now = (): Date => new Date();
+  hsm.onReturn(() => keyStore.invalidateAll());
   const materials = new MaterialMaker({ hsm, keyringKeys, keyStore, random, health, now, onTrouble });
   const keyMaker = new KeyMaker({ storage, keyStore, materials, admitLegacy: settings.admitLegacy });
 

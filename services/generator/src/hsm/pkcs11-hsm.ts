@@ -1,14 +1,15 @@
 import type { KeyObject } from "node:crypto";
-import { DomainError, isDomainError } from "@claviger/domain-error";
+import { DomainError } from "@claviger/domain-error";
 import type { SecretBytes } from "@claviger/secret-bytes";
 import pkcs11 from "pkcs11js";
+import { type ConnectionOptions, HsmConnection, isGone } from "./connection.ts";
 import { asBuffer, digestSignature, ecdh, gcm, hmac, keyWrap, tagBytes } from "./mechanism-parameters.ts";
 import { carryIn, createFrom, readSecret, verifyInHsm } from "./passing-objects.ts";
 import type { GeneratedHsmKey, Hsm, HsmKey, HsmKeySpec, HsmSignature, KeyringKeyId } from "./port.ts";
 import { publicKeyTemplate, readPublicKey } from "./public-keys.ts";
-import { findToken, isPkcs11, loadModule, type Session, SessionPool, type TokenOptions } from "./sessions.ts";
+import { describeToken, isPkcs11, loadModule, type Session, type TokenOptions } from "./sessions.ts";
 import * as templates from "./templates.ts";
-import { TokenObjects } from "./token-objects.ts";
+import type { TokenObjects } from "./token-objects.ts";
 import { createCapabilities } from "./vendor-profile.ts";
 import { padSecret, unpadSecret } from "./wrapped-secret.ts";
 
@@ -16,36 +17,32 @@ const wrappedBytesMax = 64 * 1024;
 const macBytesMax = 64;
 const signatureBytesMax = 1024;
 
+/** `module`, where it is not the one at `modulePath` as it is. */
+export type Pkcs11HsmOptions = TokenOptions & Omit<ConnectionOptions, "module"> & { module?: pkcs11.PKCS11 };
+
 /** Opens the token that the ceremony made. @throws DomainError `unavailable` */
-export function openPkcs11Hsm(options: TokenOptions & { pin: string }): Hsm {
-  const module = loadModule(options.modulePath);
-  const slot = findToken(module, options.tokenLabel);
-  if (slot === undefined) {
-    throw new DomainError("unavailable", `there is no HSM token named ${options.tokenLabel}`, {
-      hint: "`claviger init` makes it; if it was there, see that the token directory still is",
-    });
-  }
-  return new Pkcs11Hsm(module, slot, options.pin);
+export function openPkcs11Hsm(options: Pkcs11HsmOptions): Hsm {
+  const module = options.module ?? loadModule(options.modulePath);
+  return new Pkcs11Hsm(module, new HsmConnection({ ...options, module }));
 }
 
 class Pkcs11Hsm implements Hsm {
   readonly #module: pkcs11.PKCS11;
-  readonly #pool: SessionPool;
+  readonly #connection: HsmConnection;
   readonly #description: string;
   readonly lacks: (spec: HsmKeySpec) => string | undefined;
-  readonly #objects: TokenObjects;
 
-  constructor(module: pkcs11.PKCS11, slot: Buffer, pin: string) {
+  constructor(module: pkcs11.PKCS11, connection: HsmConnection) {
     this.#module = module;
-    this.#objects = new TokenObjects(module);
-    this.#pool = new SessionPool(module, slot, pin);
-    const token = module.C_GetTokenInfo(slot);
-    const { major, minor } = token.firmwareVersion;
-    this.lacks = createCapabilities({
-      manufacturer: `${token.manufacturerID} ${token.model}`,
-      mechanisms: module.C_GetMechanismList(slot),
-    });
-    this.#description = `${token.model.replaceAll("\0", " ").trim()} ${major}.${minor}`;
+    this.#connection = connection;
+    const { slot } = connection;
+    const { description, manufacturer } = describeToken(module, slot);
+    this.#description = description;
+    this.lacks = createCapabilities({ manufacturer, mechanisms: module.C_GetMechanismList(slot) });
+  }
+
+  onReturn(listener: () => void): void {
+    this.#connection.onReturn(listener);
   }
 
   describe(): string {
@@ -57,17 +54,17 @@ class Pkcs11Hsm implements Hsm {
   }
 
   async generateKeyringKey(id: KeyringKeyId): Promise<{ recoveryWrap: Buffer }> {
-    return this.#run(async (session) => {
+    return this.#run(async (session, objects) => {
       const key = await this.#module.C_GenerateKeyAsync(
         session,
         { mechanism: pkcs11.CKM_AES_KEY_GEN },
         templates.keyringKey(id),
       );
       try {
-        const recovery = this.#objects.labelled(session, templates.labels.recovery);
+        const recovery = objects.labelled(session, templates.labels.recovery);
         const recoveryWrap = this.#module.C_WrapKey(session, keyWrap, recovery, key, Buffer.alloc(128));
         this.#module.C_SetAttributeValue(session, key, templates.closed);
-        this.#objects.remember(id, key);
+        objects.remember(id, key);
         return { recoveryWrap };
       } catch (error) {
         this.#module.C_DestroyObject(session, key);
@@ -77,18 +74,18 @@ class Pkcs11Hsm implements Hsm {
   }
 
   async destroyKeyringKey(id: KeyringKeyId): Promise<void> {
-    await this.#run((session) => {
-      this.#module.C_DestroyObject(session, this.#objects.keyringKey(session, id));
-      this.#objects.forget(id);
+    await this.#run((session, objects) => {
+      this.#module.C_DestroyObject(session, objects.keyringKey(session, id));
+      objects.forget(id);
     });
   }
 
   async wrapSecret(keyringKey: KeyringKeyId, secret: SecretBytes): Promise<Buffer> {
     using padded = padSecret(secret);
-    return this.#run(async (session) => {
+    return this.#run(async (session, objects) => {
       const object = createFrom(this.#module, session, padded, templates.secretToWrap);
       try {
-        const wrapping = this.#objects.keyringKey(session, keyringKey);
+        const wrapping = objects.keyringKey(session, keyringKey);
         return await this.#module.C_WrapKeyAsync(
           session,
           keyWrap,
@@ -103,8 +100,8 @@ class Pkcs11Hsm implements Hsm {
   }
 
   async unwrapSecret(keyringKey: KeyringKeyId, wrapped: Uint8Array): Promise<SecretBytes> {
-    return this.#run(async (session) => {
-      const object = await this.#unwrap(session, keyringKey, wrapped, templates.secretToRead);
+    return this.#run(async (session, objects) => {
+      const object = await this.#unwrap(session, objects, keyringKey, wrapped, templates.secretToRead);
       try {
         using padded = readSecret(this.#module, session, object);
         return unpadSecret(padded);
@@ -115,8 +112,8 @@ class Pkcs11Hsm implements Hsm {
   }
 
   async generateKey(keyringKey: KeyringKeyId, spec: HsmKeySpec): Promise<GeneratedHsmKey> {
-    return this.#run(async (session) => {
-      const wrapping = this.#objects.keyringKey(session, keyringKey);
+    return this.#run(async (session, objects) => {
+      const wrapping = objects.keyringKey(session, keyringKey);
       const made = await this.#generate(session, spec);
       try {
         const wrapped = await this.#module.C_WrapKeyAsync(
@@ -151,21 +148,28 @@ class Pkcs11Hsm implements Hsm {
   }
 
   async unwrapKey(keyringKey: KeyringKeyId, spec: HsmKeySpec, wrapped: Uint8Array): Promise<HsmKey> {
-    return this.#run(async (session) => ({
-      ...spec,
-      handle: await this.#unwrap(session, keyringKey, wrapped, templates.keyInUse(spec)),
-    }));
+    return this.#run(async (session, objects) => {
+      const { epoch } = this.#connection;
+      const inUse = templates.keyInUse(spec);
+      return { ...spec, epoch, handle: await this.#unwrap(session, objects, keyringKey, wrapped, inUse) };
+    });
   }
 
   async importPrivateKey(spec: HsmKeySpec, pkcs8: SecretBytes): Promise<HsmKey> {
-    return this.#run(async (session) => ({
-      ...spec,
-      handle: await carryIn(this.#module, session, pkcs8, templates.keyInUse(spec)),
-    }));
+    return this.#run(async (session) => {
+      const { epoch } = this.#connection;
+      return {
+        ...spec,
+        epoch,
+        handle: await carryIn(this.#module, session, pkcs8, templates.keyInUse(spec)),
+      };
+    });
   }
 
   async destroyKey(key: HsmKey): Promise<void> {
-    await this.#run((session) => this.#module.C_DestroyObject(session, key.handle));
+    // What was in sessions that ended is gone already.
+    if (key.epoch !== this.#connection.epoch) return;
+    await this.#runWith(key, (session) => this.#module.C_DestroyObject(session, key.handle));
   }
 
   async sealAesGcm(
@@ -174,7 +178,7 @@ class Pkcs11Hsm implements Hsm {
     associatedData: Uint8Array,
     plaintext: Uint8Array,
   ): Promise<Buffer> {
-    return this.#run(async (session) => {
+    return this.#runWith(key, async (session) => {
       this.#module.C_EncryptInit(session, gcm(nonce, associatedData), key.handle);
       const out = Buffer.alloc(plaintext.length + tagBytes);
       // SoftHSM refuses an empty one-part input; the final part alone yields the tag.
@@ -189,7 +193,7 @@ class Pkcs11Hsm implements Hsm {
     associatedData: Uint8Array,
     sealed: Uint8Array,
   ): Promise<Buffer> {
-    return this.#run(async (session) => {
+    return this.#runWith(key, async (session) => {
       this.#module.C_DecryptInit(session, gcm(nonce, associatedData), key.handle);
       try {
         return await this.#module.C_DecryptAsync(session, asBuffer(sealed), Buffer.alloc(sealed.length));
@@ -207,7 +211,7 @@ class Pkcs11Hsm implements Hsm {
 
   async signDigest(key: HsmKey, signature: HsmSignature, digest: Uint8Array): Promise<Buffer> {
     const { input, mechanism } = digestSignature(signature, digest);
-    return this.#run(async (session) => {
+    return this.#runWith(key, async (session) => {
       this.#module.C_SignInit(session, mechanism, key.handle);
       return this.#module.C_SignAsync(session, input, Buffer.alloc(signatureBytesMax));
     });
@@ -219,26 +223,19 @@ class Pkcs11Hsm implements Hsm {
     digest: Uint8Array,
     signed: Uint8Array,
   ): Promise<boolean> {
-    return this.#run((session) =>
-      verifyInHsm(
-        this.#module,
-        session,
-        publicKeyTemplate(publicKey),
-        digestSignature(signature, digest),
-        signed,
-      ),
-    );
+    const [template, how] = [publicKeyTemplate(publicKey), digestSignature(signature, digest)];
+    return this.#run((session) => verifyInHsm(this.#module, session, template, how, signed));
   }
 
   async mac(key: HsmKey, hash: "sha256" | "sha384" | "sha512", data: Uint8Array): Promise<Buffer> {
-    return this.#run(async (session) => {
+    return this.#runWith(key, async (session) => {
       this.#module.C_SignInit(session, hmac(hash), key.handle);
       return this.#module.C_SignAsync(session, asBuffer(data), Buffer.alloc(macBytesMax));
     });
   }
 
   async deriveSecret(key: HsmKey, peerPoint: Uint8Array, secretBytes: number): Promise<SecretBytes> {
-    return this.#run(async (session) => {
+    return this.#runWith(key, async (session) => {
       const object = await this.#module.C_DeriveKeyAsync(
         session,
         ecdh(peerPoint),
@@ -254,8 +251,8 @@ class Pkcs11Hsm implements Hsm {
   }
 
   async bindingMac(data: Uint8Array): Promise<Buffer> {
-    return this.#run(async (session) => {
-      const key = this.#objects.labelled(session, templates.labels.binding);
+    return this.#run(async (session, objects) => {
+      const key = objects.labelled(session, templates.labels.binding);
       this.#module.C_SignInit(session, hmac("sha256"), key);
       return this.#module.C_SignAsync(session, asBuffer(data), Buffer.alloc(macBytesMax));
     });
@@ -263,29 +260,35 @@ class Pkcs11Hsm implements Hsm {
 
   async #unwrap(
     session: Session,
+    objects: TokenObjects,
     keyringKey: KeyringKeyId,
     wrapped: Uint8Array,
     template: pkcs11.Template,
   ): Promise<Buffer> {
-    const wrapping = this.#objects.keyringKey(session, keyringKey);
+    const wrapping = objects.keyringKey(session, keyringKey);
     try {
       return await this.#module.C_UnwrapKeyAsync(session, keyWrap, wrapping, asBuffer(wrapped), template);
     } catch (cause) {
+      if (isGone(cause)) throw cause;
       throw new DomainError("integrity", "wrapped material does not open with its keyring's key", { cause });
     }
   }
 
-  async #run<T>(work: (session: Session) => Promise<T> | T): Promise<T> {
-    try {
-      return await this.#pool.use(work);
-    } catch (error) {
-      if (isDomainError(error)) throw error;
-      throw new DomainError("unavailable", "the HSM failed an operation", { cause: error });
-    }
+  #run<T>(work: (session: Session, objects: TokenObjects) => Promise<T> | T): Promise<T> {
+    return this.#connection.run(work);
+  }
+
+  /** With a key that was unwrapped, if the sessions that it was in are still there. */
+  #runWith<T>(key: HsmKey, work: (session: Session) => Promise<T> | T): Promise<T> {
+    return this.#connection.run((session) => {
+      this.#connection.requireCurrent(key.epoch);
+      return work(session);
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     // Ends every session, and with them every session object: no unwrapped key outlives this.
+    this.#connection.close();
     this.#module.C_Finalize();
   }
 }

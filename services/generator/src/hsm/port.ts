@@ -26,6 +26,8 @@ export interface HsmKeySpec {
 
 /** A key unwrapped into the HSM: it can be used there and read nowhere. */
 export interface HsmKey extends HsmKeySpec {
+  /** Of the sessions that it is in: after the HSM was away, it is no more. */
+  readonly epoch: number;
   readonly handle: Buffer;
 }
 
@@ -48,6 +50,8 @@ export interface GeneratedHsmKey {
 export interface Hsm extends AsyncDisposable {
   /** Product and firmware as the module reports them. */
   describe(): string;
+  /** Called when the HSM is back after it was away: every key that was unwrapped is gone. */
+  onReturn(listener: () => void): void;
   /** What the module lacks for such keys, as the end of a sentence; undefined where it has everything. */
   lacks(spec: HsmKeySpec): string | undefined;
   random(lengthBytes: number): Promise<Buffer>;

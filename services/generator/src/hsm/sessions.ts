@@ -40,6 +40,19 @@ export function findToken(module: pkcs11.PKCS11, label: string): Buffer | undefi
   });
 }
 
+/** Product and firmware, and who made it; SoftHSM pads with NULs, the standard says blanks. */
+export function describeToken(
+  module: pkcs11.PKCS11,
+  slot: Buffer,
+): { description: string; manufacturer: string } {
+  const token = module.C_GetTokenInfo(slot);
+  const { major, minor } = token.firmwareVersion;
+  return {
+    description: `${token.model.replaceAll("\0", " ").trim()} ${major}.${minor}`,
+    manufacturer: `${token.manufacturerID} ${token.model}`,
+  };
+}
+
 export function openSession(module: pkcs11.PKCS11, slot: Buffer): Session {
   return module.C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION);
 }
