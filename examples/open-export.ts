@@ -4,7 +4,7 @@
  *   openssl genpkey -algorithm X25519 -out private.pem
  *   openssl pkey -in private.pem -pubout -out public.pem
  *   npx claviger keys export payments/shared --recipient public.pem --out shared.json
- *   node examples/open-export.ts shared.json private.pem > shared.key
+ *   bin/node examples/open-export.ts shared.json private.pem > shared.key
  */
 import { createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";

@@ -3,7 +3,7 @@
  *
  *   npx claviger keys attest payments/card-data@1 --out a.json
  *   npx claviger certs bundle > bundle.pem
- *   node examples/verify-attestation.ts a.json bundle.pem
+ *   bin/node examples/verify-attestation.ts a.json bundle.pem
  */
 import { verify, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";

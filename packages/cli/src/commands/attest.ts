@@ -9,10 +9,7 @@ export function registerAttest(keys: Command): void {
   defineCommand<{ out?: string }>(keys, {
     usage: "attest <keyring/key[@version]>",
     description: "how a version came to be, signed when it was made, with the signer's certificates",
-    examples: [
-      "keys attest payments/cards@1 --out attestation.json",
-      "node examples/verify-attestation.ts attestation.json bundle.pem",
-    ],
+    examples: ["keys attest payments/cards@1 --out attestation.json"],
     options: [["--out <file>", "where to; stdout by default"]],
     async run(session, positional, { out = standardStream }) {
       const reference = parseKeyReference(argument(positional), "optional");

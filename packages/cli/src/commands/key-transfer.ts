@@ -43,10 +43,7 @@ export function registerExport(keys: Command): void {
   defineCommand<{ recipient: string; out?: string }>(keys, {
     usage: "export <keyring/key[@version]>",
     description: "a key that was made exportable, sealed to a recipient's public key",
-    examples: [
-      "keys export payments/shared@1 --recipient partner.pem --out shared.json",
-      "node examples/open-export.ts shared.json partner-private.pem",
-    ],
+    examples: ["keys export payments/shared@1 --recipient partner.pem --out shared.json"],
     options: [
       ["--recipient <file>", "an X25519 public key: openssl pkey -in private.pem -pubout", "required"],
       ["--out <file>", "where to; stdout by default"],
