@@ -64,6 +64,7 @@ const csr = (): Uint8Array => requestFor([{ dns: "covered.example" }]).csr;
 const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
   keyrings: {
     createKeyring: { call: (as, o) => as.keyrings.createKeyring({ name: keyring }, o), ...onKeyring },
+    rotateKeyring: { call: (as, o) => as.keyrings.rotateKeyring({ name: keyring }, o), ...onKeyring },
   },
   keyGeneration: {
     createKey: {

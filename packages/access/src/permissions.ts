@@ -2,6 +2,7 @@
 export const permissions = [
   "keyrings.create",
   "keyrings.get",
+  "keyrings.rotate",
   "keys.create",
   "keys.get",
   "keys.rotate",

@@ -44,3 +44,35 @@ test("a round that fails says what waits, and the next one tries again", async (
   expect(calls).toBe(2);
   vi.useRealTimers();
 });
+
+test("a poke begins a round at once, or has one follow the one that is running", async () => {
+  vi.useFakeTimers();
+  let calls = 0;
+  let finish = (): void => undefined;
+  await using rounds = new Rounds({
+    everyMilliseconds: 1000,
+    async work() {
+      calls += 1;
+      await new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+      return false;
+    },
+    waiting: "work waits",
+    onTrouble: () => undefined,
+  });
+  rounds.poke();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(calls).toBe(1);
+  rounds.poke();
+  rounds.poke();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(calls).toBe(1);
+  finish();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(calls).toBe(2);
+  finish();
+  await vi.advanceTimersByTimeAsync(500);
+  expect(calls).toBe(2);
+  vi.useRealTimers();
+});

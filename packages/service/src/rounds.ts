@@ -12,19 +12,31 @@ export class Rounds implements AsyncDisposable {
   readonly #options: RoundsOptions;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
+  #busy = false;
+  #poked = false;
   #closed = false;
 
   constructor(options: RoundsOptions) {
     this.#options = options;
-    this.#schedule();
+    this.#schedule(options.everyMilliseconds);
   }
 
-  #schedule(): void {
+  /** Does not wait for the next round, or lets one follow the one that is running. */
+  poke(): void {
+    this.#poked = true;
+    if (!this.#busy && !this.#closed) this.#schedule(0);
+  }
+
+  #schedule(afterMilliseconds: number): void {
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
+      this.#busy = true;
+      this.#poked = false;
       this.#running = this.#round().finally(() => {
-        if (!this.#closed) this.#schedule();
+        this.#busy = false;
+        if (!this.#closed) this.#schedule(this.#poked ? 0 : this.#options.everyMilliseconds);
       });
-    }, this.#options.everyMilliseconds);
+    }, afterMilliseconds);
   }
 
   async #round(): Promise<void> {

@@ -6,10 +6,17 @@ import type { KeyStore } from "./key-store.ts";
  * Events carry no authority: they only make us read again what storage says. One that cannot be
  * read makes us read everything again.
  */
-export function followEvents(bus: Bus, keyStore: KeyStore, access: LeasedAccess): void {
+export function followEvents(options: {
+  bus: Bus;
+  keyStore: KeyStore;
+  access: LeasedAccess;
+  onKeyringChanged: (keyring: string | undefined) => void;
+}): void {
+  const { access, bus, keyStore, onKeyringChanged } = options;
   bus.subscribe("claviger.events.storage.>", ({ subject, data }) => {
     if (subject.startsWith("claviger.events.storage.access.")) return access.invalidate();
     const name = subjectOf(data);
+    if (subject.startsWith("claviger.events.storage.keyring.")) return onKeyringChanged(name);
     if (name === undefined) keyStore.invalidateAll();
     else keyStore.invalidate(name);
   });

@@ -7,7 +7,7 @@ import type { SecretBytes } from "@claviger/secret-bytes";
 import { checkAlgorithm, checkNewAlgorithm, checkProtection } from "./algorithm-choice.ts";
 import { algorithmRow, usesMaxOf } from "./algorithms.ts";
 import type { KeyStore } from "./key-store.ts";
-import type { OriginalCall } from "./keyring-keys.ts";
+import type { KeyringKeys, OriginalCall } from "./keyring-keys.ts";
 import type { MaterialBinding } from "./material-envelope.ts";
 import type { MaterialMaker } from "./material-maker.ts";
 
@@ -23,18 +23,21 @@ export interface NewKeyRequest {
 /** Makes keys and versions: their material, and storage's rows of them. */
 export class KeyMaker {
   readonly #storage: Client<typeof KeyMaterialService>;
+  readonly #keyringKeys: KeyringKeys;
   readonly #keyStore: KeyStore;
   readonly #materials: MaterialMaker;
   readonly #admitLegacy: boolean;
 
   constructor(options: {
     storage: Client<typeof KeyMaterialService>;
+    keyringKeys: KeyringKeys;
     keyStore: KeyStore;
     materials: MaterialMaker;
     /** Whether new keys may have a legacy algorithm. */
     admitLegacy: boolean;
   }) {
     this.#storage = options.storage;
+    this.#keyringKeys = options.keyringKeys;
     this.#keyStore = options.keyStore;
     this.#materials = options.materials;
     this.#admitLegacy = options.admitLegacy;
@@ -60,7 +63,7 @@ export class KeyMaker {
         hint: "leave out --exportable, or use --protection software",
       });
     }
-    const { key } = await this.#storage.createKey({
+    const row = {
       original,
       name: request.name,
       id: binding.keyId,
@@ -71,9 +74,11 @@ export class KeyMaker {
       destroyAfterDays: request.destroyAfterDays,
       rotationPeriodSeconds: request.rotationPeriodSeconds,
       usesMax: BigInt(usesMaxOf(algorithm)),
-      ...(await this.#materials.make(binding, original.caller, imported)),
+    };
+    return this.#keyringKeys.withNewest(keyringOf(request.name), async () => {
+      const made = await this.#materials.make(binding, original.caller, imported);
+      return (await this.#storage.createKey({ ...row, ...made })).key!;
     });
-    return key!;
   }
 
   /** The next version, with everything as the key was born. `expected` of 0 takes whatever is current. */
@@ -96,15 +101,16 @@ export class KeyMaker {
       protection: checkProtection(key.protection),
       exportable: key.exportable,
     };
-    const answer = await this.#storage.addKeyVersion({
-      original,
-      name,
-      id: key.id,
-      version: binding.version,
-      usesMax: BigInt(usesMaxOf(algorithm)),
-      ...(await this.#materials.make(binding, original.caller)),
-    });
+    const usesMax = BigInt(usesMaxOf(algorithm));
+    const row = { original, name, id: key.id, version: binding.version, usesMax };
+    const answer = await this.#keyringKeys.withNewest(keyringOf(name), async () =>
+      this.#storage.addKeyVersion({ ...row, ...(await this.#materials.make(binding, original.caller)) }),
+    );
     this.#keyStore.invalidate(name);
     return answer.key!;
   }
+}
+
+function keyringOf(name: string): string {
+  return name.split("/")[0]!;
 }

@@ -1,22 +1,20 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { refuseSilence } from "@claviger/access";
 import type { Client } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
 import { LeaseCache } from "@claviger/lease";
-import { isKeyState, type KeyCondition, type KeyOperation, whyRefused } from "@claviger/lifecycle";
+import { type KeyCondition, type KeyOperation, whyRefused } from "@claviger/lifecycle";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
-import type { Key, KeyVersion } from "@claviger/proto/storage/v1/key_pb.ts";
 import type { SecretBytes } from "@claviger/secret-bytes";
-import { checkAlgorithm, checkProtection, requireHsmSpec } from "./algorithm-choice.ts";
+import { requireHsmSpec } from "./algorithm-choice.ts";
 import { algorithmRow, usesMaxOf } from "./algorithms.ts";
-import { uuidBytes } from "./ciphertext.ts";
 import type { Health } from "./health/health.ts";
 import type { Hsm, KeyringKeyId } from "./hsm/port.ts";
 import type { KeyringKeys } from "./keyring-keys.ts";
-import { type MaterialBinding, openEnvelope } from "./material-envelope.ts";
+import { openEnvelope } from "./material-envelope.ts";
 import { hsmMechanism } from "./mechanisms/hsm.ts";
 import type { KeyMechanism } from "./mechanisms/mechanism.ts";
 import { softwareMechanism } from "./mechanisms/software.ts";
+import { readFacts } from "./stored-key.ts";
 import { type KeyFacts, UsableKey } from "./usable-key.ts";
 import { UseAllowances } from "./use-allowances.ts";
 
@@ -27,6 +25,12 @@ export interface KeyStoreOptions {
   leaseMilliseconds: number;
   health: Health;
   onTrouble: (error: unknown) => void;
+}
+
+/** `wrapped` is undefined once the version is destroyed. */
+interface StoredKey {
+  facts: KeyFacts;
+  wrapped: { keyringKey: KeyringKeyId; material: Buffer } | undefined;
 }
 
 const keysMax = 5000;
@@ -111,18 +115,34 @@ export class KeyStore implements Disposable {
   async #load(name: string, version: number): Promise<UsableKey> {
     const { hsm, onTrouble } = this.#options;
     const askedAt = performance.now();
-    const { facts, wrapped } = await this.#read(name, version);
-    if (wrapped === undefined) return new UsableKey(facts, { destroy() {} }, askedAt);
-    if (facts.protection === "hsm") {
-      const handle = await hsm.unwrapKey(
-        wrapped.keyringKey,
-        requireHsmSpec(facts.algorithm),
-        wrapped.material,
-      );
-      return this.#usable(facts, hsmMechanism(hsm, handle, facts.scheme, onTrouble), askedAt);
+    return this.#withStored(name, version, async ({ facts, wrapped }) => {
+      if (wrapped === undefined) return new UsableKey(facts, { destroy() {} }, askedAt);
+      if (facts.protection === "hsm") {
+        const spec = requireHsmSpec(facts.algorithm);
+        const handle = await hsm.unwrapKey(wrapped.keyringKey, spec, wrapped.material);
+        return this.#usable(facts, hsmMechanism(hsm, handle, facts.scheme, onTrouble), askedAt);
+      }
+      using secret = await hsm.unwrapSecret(wrapped.keyringKey, wrapped.material);
+      return this.#usable(facts, softwareMechanism(algorithmRow(facts.algorithm), secret, hsm), askedAt);
+    });
+  }
+
+  /**
+   * `work` with what storage has. Where that was wrapped anew meanwhile, the generation that it was under may
+   * be gone from the token: then once more.
+   */
+  async #withStored<T>(name: string, version: number, work: (stored: StoredKey) => Promise<T>): Promise<T> {
+    const stored = await this.#read(name, version);
+    try {
+      return await work(stored);
+    } catch (error) {
+      const { wrapped } = stored;
+      if (wrapped === undefined) throw error;
+      const again = await this.#read(name, stored.facts.version).catch(() => undefined);
+      const moved = again?.wrapped !== undefined && !again.wrapped.material.equals(wrapped.material);
+      if (!moved) throw error;
+      return work(again);
     }
-    using secret = await hsm.unwrapSecret(wrapped.keyringKey, wrapped.material);
-    return this.#usable(facts, softwareMechanism(algorithmRow(facts.algorithm), secret, hsm), askedAt);
   }
 
   #usable(facts: KeyFacts, mechanism: KeyMechanism, askedAt: number): UsableKey {
@@ -130,11 +150,8 @@ export class KeyStore implements Disposable {
     return new UsableKey(facts, mechanism, askedAt, bounded ? this.#allowances : undefined);
   }
 
-  /** What storage has, found to be what the HSM bound. `wrapped` is undefined once the version is destroyed. */
-  async #read(
-    name: string,
-    version: number,
-  ): Promise<{ facts: KeyFacts; wrapped: { keyringKey: KeyringKeyId; material: Buffer } | undefined }> {
+  /** What storage has, found to be what the HSM bound. */
+  async #read(name: string, version: number): Promise<StoredKey> {
     const { hsm, keyringKeys, storage } = this.#options;
     const answer = await storage.getKeyMaterial({ name, version }).catch(refuseSilence);
     const { facts, binding } = readFacts(answer.key, answer.version, name);
@@ -154,15 +171,16 @@ export class KeyStore implements Disposable {
    * @throws DomainError `failed-precondition` where the key was not born exportable
    */
   async exportMaterial(name: string, version: number): Promise<{ secret: SecretBytes; facts: KeyFacts }> {
-    const { facts, wrapped } = await this.#read(name, version);
-    if (!facts.exportable) {
-      throw new DomainError("failed-precondition", `${name} is not exportable`, {
-        hint: "that is fixed when a key is made: claviger keys create … --exportable",
-      });
-    }
-    checkOperation(facts, "export");
-    if (wrapped === undefined) throw new DomainError("internal", "a destroyed key was let through");
-    return { secret: await this.#options.hsm.unwrapSecret(wrapped.keyringKey, wrapped.material), facts };
+    return this.#withStored(name, version, async ({ facts, wrapped }) => {
+      if (!facts.exportable) {
+        throw new DomainError("failed-precondition", `${name} is not exportable`, {
+          hint: "that is fixed when a key is made: claviger keys create … --exportable",
+        });
+      }
+      checkOperation(facts, "export");
+      if (wrapped === undefined) throw new DomainError("internal", "a destroyed key was let through");
+      return { secret: await this.#options.hsm.unwrapSecret(wrapped.keyringKey, wrapped.material), facts };
+    });
   }
 
   [Symbol.dispose](): void {
@@ -194,40 +212,4 @@ function checkOperation(facts: { name: string; condition: KeyCondition }, operat
   throw new DomainError("failed-precondition", `${facts.name} ${refusal}`, {
     hint: pending ? `until then it can be taken back: claviger keys restore ${facts.name}` : undefined,
   });
-}
-
-function readFacts(key: Key | undefined, version: KeyVersion | undefined, name: string) {
-  if (key === undefined || version === undefined || key.name !== name) {
-    throw new DomainError("integrity", "storage answered with another key than was asked for");
-  }
-  if (!isKeyState(key.state) || !isKeyState(version.state)) {
-    throw new DomainError("integrity", "storage answered with a state that does not exist");
-  }
-  const algorithm = checkAlgorithm(key.algorithm);
-  const binding: MaterialBinding = {
-    name,
-    keyId: key.id,
-    version: version.version,
-    algorithm,
-    purpose: algorithmRow(algorithm).purpose,
-    protection: checkProtection(key.protection),
-    exportable: key.exportable,
-  };
-  const facts: KeyFacts = {
-    name,
-    id: key.id,
-    idBytes: uuidBytes(key.id),
-    version: version.version,
-    algorithm,
-    scheme: algorithmRow(algorithm).scheme,
-    protection: binding.protection,
-    exportable: binding.exportable,
-    condition: {
-      keyState: key.state,
-      versionState: version.state,
-      destroyAt: key.destroyAt === undefined ? undefined : timestampDate(key.destroyAt),
-    },
-    subjectPublicKeyInfo: Buffer.alloc(0),
-  };
-  return { facts, binding };
 }

@@ -14,6 +14,8 @@ export interface OriginalCall {
 
 /** After these, storage has surely not kept the new generation. */
 const certainRefusals: ReadonlySet<ErrorKind> = new Set([
+  "aborted",
+  "exhausted",
   "invalid-argument",
   "already-exists",
   "not-found",
@@ -36,19 +38,36 @@ export class KeyringKeys {
 
   /** The first generation is made in the token, wrapped for recovery, and only then registered. */
   async create(name: string, original: OriginalCall): Promise<Keyring> {
+    return this.#register(async (made) => {
+      const answer = await this.#storage.createKeyring({ original, name, generation: 1, ...made });
+      return { keyring: answer.keyring!, kept: answer.created };
+    });
+  }
+
+  /** The next generation: everything new is under it from now on, and the rewrapper moves the rest. */
+  async rotate(keyring: string, original: OriginalCall): Promise<Keyring> {
+    this.#generations.drop(keyring);
+    const { generation } = await this.current(keyring);
+    return this.#register(async (made) => {
+      const request = { original, keyring, generation: generation + 1, ...made };
+      const answer = await this.#storage.addKeyringGeneration(request);
+      return { keyring: answer.keyring!, kept: answer.added };
+    });
+  }
+
+  async #register(
+    keep: (made: {
+      tokenObjectId: string;
+      recoveryWrap: Buffer;
+    }) => Promise<{ keyring: Keyring; kept: boolean }>,
+  ): Promise<Keyring> {
     const tokenObjectId = randomUUID();
     const { recoveryWrap } = await this.#hsm.generateKeyringKey(tokenObjectId);
     try {
-      const answer = await this.#storage.createKeyring({
-        original,
-        name,
-        generation: 1,
-        tokenObjectId,
-        recoveryWrap,
-      });
-      if (!answer.created) await this.#hsm.destroyKeyringKey(tokenObjectId);
+      const { keyring, kept } = await keep({ tokenObjectId, recoveryWrap });
+      if (!kept) await this.#hsm.destroyKeyringKey(tokenObjectId);
       this.#generations.invalidate();
-      return answer.keyring!;
+      return keyring;
     } catch (error) {
       // Where storage may have kept it after all, an unused token object is better than a lost one.
       if (isDomainError(error) && certainRefusals.has(error.kind)) {
@@ -64,11 +83,35 @@ export class KeyringKeys {
   }
 
   async find(keyring: string, generation: number): Promise<KeyringKeyId> {
+    const known = await this.#find(keyring, generation);
+    if (known !== undefined) return known;
+    // It may be newer than what we know.
+    this.#generations.drop(keyring);
+    const found = await this.#find(keyring, generation);
+    if (found !== undefined) return found;
+    throw new DomainError("integrity", `keyring ${keyring} has no generation ${generation}`);
+  }
+
+  async #find(keyring: string, generation: number): Promise<KeyringKeyId | undefined> {
     const found = (await this.#list(keyring)).find((candidate) => candidate.generation === generation);
-    if (found === undefined) {
-      throw new DomainError("integrity", `keyring ${keyring} has no generation ${generation}`);
+    return found?.tokenObjectId;
+  }
+
+  /** An event said that there is another generation. */
+  invalidate(keyring: string | undefined): void {
+    if (keyring === undefined) this.#generations.invalidate();
+    else this.#generations.drop(keyring);
+  }
+
+  /** Repeats `work` once where the keyring got a newer generation since we last looked. */
+  async withNewest<T>(keyring: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isDomainError(error, "aborted")) throw error;
+      this.#generations.drop(keyring);
+      return work();
     }
-    return found.tokenObjectId;
   }
 
   async #list(keyring: string): Promise<WrappedGeneration[]> {

@@ -38,6 +38,7 @@ import { KeyStore } from "./key-store.ts";
 import { KeyringKeys } from "./keyring-keys.ts";
 import { MaterialMaker } from "./material-maker.ts";
 import { checkpointPolicy, cryptographyPolicy, keyGenerationPolicy, keyringPolicy } from "./policy.ts";
+import { Rewrapper } from "./rewrapper.ts";
 import { ensureSystemKeys } from "./system-keys.ts";
 
 const service = "generator";
@@ -76,7 +77,13 @@ async function start(lifetime: Lifetime): Promise<void> {
   const now = (): Date => new Date();
   hsm.onReturn(() => keyStore.invalidateAll());
   const materials = new MaterialMaker({ hsm, keyringKeys, keyStore, random, health, now, onTrouble });
-  const keyMaker = new KeyMaker({ storage, keyStore, materials, admitLegacy: settings.admitLegacy });
+  const keyMaker = new KeyMaker({
+    storage,
+    keyringKeys,
+    keyStore,
+    materials,
+    admitLegacy: settings.admitLegacy,
+  });
 
   const forget = (): void => {
     access.invalidate();
@@ -92,7 +99,13 @@ async function start(lifetime: Lifetime): Promise<void> {
   });
   announcing = bus;
   lifetime.onStop("bus", () => bus[Symbol.asyncDispose]());
-  followEvents(bus, keyStore, access);
+  const rewrapper = new Rewrapper({ hsm, storage, keyringKeys, onTrouble: warn });
+  lifetime.onStop("rewrapping", () => rewrapper[Symbol.asyncDispose]());
+  const onKeyringChanged = (keyring: string | undefined): void => {
+    keyringKeys.invalidate(keyring);
+    rewrapper.poke();
+  };
+  followEvents({ bus, keyStore, access, onKeyringChanged });
   const spool = await AuditSpool.open({
     path: settings.spoolPath,
     service,

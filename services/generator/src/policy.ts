@@ -10,6 +10,7 @@ function onName(permission: Permission) {
 
 export const keyringPolicy: Policy<typeof KeyringService> = {
   createKeyring: onName("keyrings.create"),
+  rotateKeyring: onName("keyrings.rotate"),
 };
 
 export const keyGenerationPolicy: Policy<typeof KeyGenerationService> = {

@@ -2,6 +2,8 @@ import { randomUUID } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { whyRefused } from "@claviger/lifecycle";
 import { requireAlive } from "./key-lifecycle.ts";
+import { checkMaterial } from "./key-material.ts";
+import { requireNewestGeneration } from "./keyring-generations.ts";
 import { checkKeyringName, parseKeyName } from "./names.ts";
 import { fullName, publish, type Registry } from "./registry.ts";
 import { insertGenerationRecord } from "./store/generation-records.ts";
@@ -41,7 +43,6 @@ export interface NewKey {
 const destroyAfterDaysDefault = 30;
 const rotationPeriodSecondsMin = 60;
 const rotationPeriodSecondsMax = 10 * 366 * 86_400;
-const materialBytesMax = 64 * 1024;
 const recordBytesMax = 16 * 1024;
 
 export async function createKeyring(
@@ -78,6 +79,8 @@ export async function createKey(registry: Registry, request: NewKey): Promise<Ke
       hint: `make it first: claviger keyrings create ${keyring}`,
     });
   }
+  const material = checkMaterial(request.material);
+  await requireNewestGeneration(registry, keyring, material);
   const row: KeyRow = {
     id: request.id || randomUUID(),
     keyring,
@@ -104,7 +107,7 @@ export async function createKey(registry: Registry, request: NewKey): Promise<Ke
     keyId: row.id,
     version: 1,
     state: "active",
-    material: checkMaterial(request.material),
+    material,
     createdAt: registry.now,
   });
   await beginUses(registry, { keyId: row.id, version: 1 }, request.usesMax);
@@ -129,6 +132,8 @@ export async function addVersion(
       hint: "look at `claviger keys versions`, and rotate again if you still want to",
     });
   }
+  const material = checkMaterial(request.material);
+  await requireNewestGeneration(registry, key.keyring, material);
   const refusal = whyRefused("new-version", {
     keyState: key.state,
     versionState: "active",
@@ -143,7 +148,7 @@ export async function addVersion(
     keyId: key.id,
     version: request.version,
     state: "active",
-    material: checkMaterial(request.material),
+    material,
     createdAt: registry.now,
   });
   await beginUses(registry, { keyId: key.id, version: request.version }, request.usesMax);
@@ -189,11 +194,4 @@ function checkDestroyAfter(days: number): number {
     throw new DomainError("invalid-argument", "a destruction period is 7 to 90 days");
   }
   return chosen;
-}
-
-function checkMaterial(material: Uint8Array): Buffer {
-  if (material.length === 0 || material.length > materialBytesMax) {
-    throw new DomainError("invalid-argument", "the material envelope has an impossible size");
-  }
-  return Buffer.from(material);
 }

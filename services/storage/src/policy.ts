@@ -77,6 +77,15 @@ export const keyMaterialPolicy: Policy<typeof KeyMaterialService> = {
     subject: (request) => request.original?.caller ?? "",
   },
   listKeyringGenerations: { callers: generatorOnly, resource: (request) => request.keyring },
+  addKeyringGeneration: {
+    callers: generatorOnly,
+    resource: (request) => request.keyring,
+    subject: (request) => request.original?.caller ?? "",
+  },
+  listSupersededGenerations: { callers: generatorOnly },
+  listSupersededMaterial: { callers: generatorOnly, resource: (request) => request.keyring },
+  replaceMaterial: { callers: generatorOnly, resource: (request) => request.keyring },
+  endKeyringGeneration: { callers: generatorOnly, resource: (request) => request.keyring },
   createKey: {
     callers: generatorOnly,
     resource: (request) => request.name,

@@ -1,14 +1,19 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Keyring, KeyringGeneration } from "@claviger/proto/storage/v1/key_pb.ts";
 import type { Command } from "commander";
 import { argument, defineCommand, present } from "../define-command.ts";
 import { properties, shortIdentity, table } from "../output.ts";
 import { shortTime } from "../plain.ts";
 import { everyPage } from "../session.ts";
 
+const pollMilliseconds = 250;
+
 export function register(program: Command): void {
   const keyrings = program.command("keyrings").description("make and show keyrings");
   registerCreate(keyrings);
   registerList(keyrings);
   registerShow(keyrings);
+  registerRotate(keyrings);
 }
 
 function registerCreate(keyrings: Command): void {
@@ -68,9 +73,55 @@ function registerShow(keyrings: Command): void {
           ["created", shortTime(found.createdAt)],
           ["created by", shortIdentity(found.createdBy)],
         ]);
-        const rows = found.generations.map(({ generation, createdAt }) => [generation, shortTime(createdAt)]);
-        return `${facts}\n\n${table(["GENERATION", "CREATED"], rows, "no generations")}`;
+        const rows = found.generations.map((one, at) => [
+          one.generation,
+          shortTime(one.createdAt),
+          generationState(one, at === found.generations.length - 1),
+        ]);
+        return `${facts}\n\n${table(["GENERATION", "CREATED", "STATE"], rows, "no generations")}`;
       });
     },
   });
+}
+
+function generationState(one: KeyringGeneration, newest: boolean): string {
+  if (newest) return "current";
+  if (one.destroyedAt !== undefined) return `destroyed ${shortTime(one.destroyedAt)}`;
+  if (one.endedAt !== undefined) return "wraps nothing any more, is being destroyed";
+  return `${one.materialsLeft} versions still under it`;
+}
+
+function registerRotate(keyrings: Command): void {
+  defineCommand<{ wait: boolean }>(keyrings, {
+    usage: "rotate <keyring>",
+    description: "give a keyring a new key in the HSM, move every key under it, and destroy the old one",
+    options: [["--no-wait", "return at once: it goes on in the background"]],
+    examples: ["keyrings rotate payments", "keyrings rotate payments --no-wait"],
+    async run(session, positional, { wait }) {
+      const claviger = await session.connect();
+      const name = argument(positional);
+      const { keyring: begun } = await claviger.keyrings.rotateKeyring({ name });
+      let keyring = present(begun, "the keyring");
+      let told = "";
+      while (wait && underWay(keyring)) {
+        await sleep(pollMilliseconds);
+        const answer = await claviger.keys.getKeyring({ name });
+        keyring = present(answer.keyring, "the keyring");
+        const left = keyring.generations.reduce((sum, one) => sum + one.materialsLeft, 0n);
+        const progress = `${left} versions are still under an older key`;
+        if (left > 0n && progress !== told) session.notice(progress);
+        told = progress;
+      }
+      const generation = keyring.generations.at(-1)?.generation;
+      session.answer(keyring, () =>
+        underWay(keyring)
+          ? `keyring ${name} has generation ${generation} of its key; how far the move is: claviger keyrings show ${name}`
+          : `keyring ${name} has generation ${generation} of its key; the older ones are destroyed in the HSM`,
+      );
+    },
+  });
+}
+
+function underWay({ generations }: Keyring): boolean {
+  return generations.slice(0, -1).some(({ destroyedAt }) => destroyedAt === undefined);
 }

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/storage/v1/key_material.proto.
  */
 export const file_claviger_storage_v1_key_material: GenFile = /*@__PURE__*/
-  fileDesc("CiZjbGF2aWdlci9zdG9yYWdlL3YxL2tleV9tYXRlcmlhbC5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSJLCg9PcmlnaW5hbFJlcXVlc3QSDgoGY2FsbGVyGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSFAoMcmVxdWVzdF9oYXNoGAMgASgMIqABChRDcmVhdGVLZXlyaW5nUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYBCABKAkSFQoNcmVjb3Zlcnlfd3JhcBgFIAEoDCJXChVDcmVhdGVLZXlyaW5nUmVzcG9uc2USLQoHa2V5cmluZxgBIAEoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5cmluZxIPCgdjcmVhdGVkGAIgASgIIjAKHUxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkiXQoeTGlzdEtleXJpbmdHZW5lcmF0aW9uc1Jlc3BvbnNlEjsKC2dlbmVyYXRpb25zGAEgAygLMiYuY2xhdmlnZXIuc3RvcmFnZS52MS5XcmFwcGVkR2VuZXJhdGlvbiJXChFXcmFwcGVkR2VuZXJhdGlvbhISCgpnZW5lcmF0aW9uGAEgASgNEhcKD3Rva2VuX29iamVjdF9pZBgCIAEoCRIVCg1yZWNvdmVyeV93cmFwGAMgASgMItMCChBDcmVhdGVLZXlSZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDAoEbmFtZRgCIAEoCRIKCgJpZBgDIAEoCRIPCgdwdXJwb3NlGAQgASgJEhEKCWFsZ29yaXRobRgFIAEoCRISCgpwcm90ZWN0aW9uGAYgASgJEhIKCmV4cG9ydGFibGUYByABKAgSGgoSZGVzdHJveV9hZnRlcl9kYXlzGAggASgNEh8KF3JvdGF0aW9uX3BlcmlvZF9zZWNvbmRzGAkgASgEEhAKCG1hdGVyaWFsGAogASgMEhAKCHVzZXNfbWF4GAsgASgEEkAKEWdlbmVyYXRpb25fcmVjb3JkGAwgASgLMiUuY2xhdmlnZXIuc3RvcmFnZS52MS5HZW5lcmF0aW9uUmVjb3JkIjoKEUNyZWF0ZUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5It8BChRBZGRLZXlWZXJzaW9uUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSCgoCaWQYAyABKAkSDwoHdmVyc2lvbhgEIAEoDRIQCghtYXRlcmlhbBgFIAEoDBIQCgh1c2VzX21heBgGIAEoBBJAChFnZW5lcmF0aW9uX3JlY29yZBgHIAEoCzIlLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2VuZXJhdGlvblJlY29yZCI+ChVBZGRLZXlWZXJzaW9uUmVzcG9uc2USJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkiNgoVR2V0S2V5TWF0ZXJpYWxSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDSKDAQoWR2V0S2V5TWF0ZXJpYWxSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleRIwCgd2ZXJzaW9uGAIgASgLMh8uY2xhdmlnZXIuc3RvcmFnZS52MS5LZXlWZXJzaW9uEhAKCG1hdGVyaWFsGAMgASgMIkIKElJlc2VydmVVc2VzUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SDQoFY291bnQYAyABKA0iJgoTUmVzZXJ2ZVVzZXNSZXNwb25zZRIPCgdncmFudGVkGAEgASgNIk0KEEdlbmVyYXRpb25SZWNvcmQSDgoGcmVjb3JkGAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDBIWCg5zaWduZXJfdmVyc2lvbhgDIAEoDSI7ChpHZXRHZW5lcmF0aW9uUmVjb3JkUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0icAobR2V0R2VuZXJhdGlvblJlY29yZFJlc3BvbnNlEkAKEWdlbmVyYXRpb25fcmVjb3JkGAEgASgLMiUuY2xhdmlnZXIuc3RvcmFnZS52MS5HZW5lcmF0aW9uUmVjb3JkEg8KB3ZlcnNpb24YAiABKA0yrgYKEktleU1hdGVyaWFsU2VydmljZRJrCg1DcmVhdGVLZXlyaW5nEikuY2xhdmlnZXIuc3RvcmFnZS52MS5DcmVhdGVLZXlyaW5nUmVxdWVzdBoqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlIgOQAgIShgEKFkxpc3RLZXlyaW5nR2VuZXJhdGlvbnMSMi5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXF1ZXN0GjMuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0S2V5cmluZ0dlbmVyYXRpb25zUmVzcG9uc2UiA5ACARJfCglDcmVhdGVLZXkSJS5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleVJlcXVlc3QaJi5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleVJlc3BvbnNlIgOQAgISawoNQWRkS2V5VmVyc2lvbhIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5VmVyc2lvblJlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLkFkZEtleVZlcnNpb25SZXNwb25zZSIDkAICEm4KDkdldEtleU1hdGVyaWFsEiouY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRLZXlNYXRlcmlhbFJlcXVlc3QaKy5jbGF2aWdlci5zdG9yYWdlLnYxLkdldEtleU1hdGVyaWFsUmVzcG9uc2UiA5ACARJ9ChNHZXRHZW5lcmF0aW9uUmVjb3JkEi8uY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRHZW5lcmF0aW9uUmVjb3JkUmVxdWVzdBowLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0R2VuZXJhdGlvblJlY29yZFJlc3BvbnNlIgOQAgESZQoLUmVzZXJ2ZVVzZXMSJy5jbGF2aWdlci5zdG9yYWdlLnYxLlJlc2VydmVVc2VzUmVxdWVzdBooLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVzZXJ2ZVVzZXNSZXNwb25zZSIDkAICYgZwcm90bzM", [file_claviger_storage_v1_key]);
+  fileDesc("CiZjbGF2aWdlci9zdG9yYWdlL3YxL2tleV9tYXRlcmlhbC5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSJLCg9PcmlnaW5hbFJlcXVlc3QSDgoGY2FsbGVyGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSFAoMcmVxdWVzdF9oYXNoGAMgASgMIqABChRDcmVhdGVLZXlyaW5nUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYBCABKAkSFQoNcmVjb3Zlcnlfd3JhcBgFIAEoDCJXChVDcmVhdGVLZXlyaW5nUmVzcG9uc2USLQoHa2V5cmluZxgBIAEoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5cmluZxIPCgdjcmVhdGVkGAIgASgIIjAKHUxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkiXQoeTGlzdEtleXJpbmdHZW5lcmF0aW9uc1Jlc3BvbnNlEjsKC2dlbmVyYXRpb25zGAEgAygLMiYuY2xhdmlnZXIuc3RvcmFnZS52MS5XcmFwcGVkR2VuZXJhdGlvbiJXChFXcmFwcGVkR2VuZXJhdGlvbhISCgpnZW5lcmF0aW9uGAEgASgNEhcKD3Rva2VuX29iamVjdF9pZBgCIAEoCRIVCg1yZWNvdmVyeV93cmFwGAMgASgMIqoBChtBZGRLZXlyaW5nR2VuZXJhdGlvblJlcXVlc3QSNgoIb3JpZ2luYWwYASABKAsyJC5jbGF2aWdlci5zdG9yYWdlLnYxLk9yaWdpbmFsUmVxdWVzdBIPCgdrZXlyaW5nGAIgASgJEhIKCmdlbmVyYXRpb24YAyABKA0SFwoPdG9rZW5fb2JqZWN0X2lkGAQgASgJEhUKDXJlY292ZXJ5X3dyYXAYBSABKAwiXAocQWRkS2V5cmluZ0dlbmVyYXRpb25SZXNwb25zZRItCgdrZXlyaW5nGAEgASgLMhwuY2xhdmlnZXIuc3RvcmFnZS52MS5LZXlyaW5nEg0KBWFkZGVkGAIgASgIIiIKIExpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnNSZXF1ZXN0ImMKIUxpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnNSZXNwb25zZRI+CgtnZW5lcmF0aW9ucxgBIAMoCzIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuU3VwZXJzZWRlZEdlbmVyYXRpb24iYwoUU3VwZXJzZWRlZEdlbmVyYXRpb24SDwoHa2V5cmluZxgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgNEhcKD3Rva2VuX29iamVjdF9pZBgDIAEoCRINCgVlbmRlZBgEIAEoCCJaCh1MaXN0U3VwZXJzZWRlZE1hdGVyaWFsUmVxdWVzdBIPCgdrZXlyaW5nGAEgASgJEhEKCWFmdGVyX2tleRgCIAEoCRIVCg1hZnRlcl92ZXJzaW9uGAMgASgNImoKHkxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXNwb25zZRI6CgltYXRlcmlhbHMYASADKAsyJy5jbGF2aWdlci5zdG9yYWdlLnYxLlN1cGVyc2VkZWRNYXRlcmlhbBIMCgRsYXN0GAIgASgIIn8KElN1cGVyc2VkZWRNYXRlcmlhbBIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleRIwCgd2ZXJzaW9uGAIgASgLMh8uY2xhdmlnZXIuc3RvcmFnZS52MS5LZXlWZXJzaW9uEhAKCG1hdGVyaWFsGAMgASgMImkKFlJlcGxhY2VNYXRlcmlhbFJlcXVlc3QSDwoHa2V5cmluZxgBIAEoCRI+CgxyZXBsYWNlbWVudHMYAiADKAsyKC5jbGF2aWdlci5zdG9yYWdlLnYxLk1hdGVyaWFsUmVwbGFjZW1lbnQiawoTTWF0ZXJpYWxSZXBsYWNlbWVudBIMCgRuYW1lGAEgASgJEgoKAmlkGAIgASgJEg8KB3ZlcnNpb24YAyABKA0SFwoPcmVwbGFjZWRfZGlnZXN0GAQgASgMEhAKCG1hdGVyaWFsGAUgASgMIisKF1JlcGxhY2VNYXRlcmlhbFJlc3BvbnNlEhAKCHJlcGxhY2VkGAEgASgNIlUKG0VuZEtleXJpbmdHZW5lcmF0aW9uUmVxdWVzdBIPCgdrZXlyaW5nGAEgASgJEhIKCmdlbmVyYXRpb24YAiABKA0SEQoJZGVzdHJveWVkGAMgASgIIjYKHEVuZEtleXJpbmdHZW5lcmF0aW9uUmVzcG9uc2USFgoObWF0ZXJpYWxzX2xlZnQYASABKAQi0wIKEENyZWF0ZUtleVJlcXVlc3QSNgoIb3JpZ2luYWwYASABKAsyJC5jbGF2aWdlci5zdG9yYWdlLnYxLk9yaWdpbmFsUmVxdWVzdBIMCgRuYW1lGAIgASgJEgoKAmlkGAMgASgJEg8KB3B1cnBvc2UYBCABKAkSEQoJYWxnb3JpdGhtGAUgASgJEhIKCnByb3RlY3Rpb24YBiABKAkSEgoKZXhwb3J0YWJsZRgHIAEoCBIaChJkZXN0cm95X2FmdGVyX2RheXMYCCABKA0SHwoXcm90YXRpb25fcGVyaW9kX3NlY29uZHMYCSABKAQSEAoIbWF0ZXJpYWwYCiABKAwSEAoIdXNlc19tYXgYCyABKAQSQAoRZ2VuZXJhdGlvbl9yZWNvcmQYDCABKAsyJS5jbGF2aWdlci5zdG9yYWdlLnYxLkdlbmVyYXRpb25SZWNvcmQiOgoRQ3JlYXRlS2V5UmVzcG9uc2USJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXki3wEKFEFkZEtleVZlcnNpb25SZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDAoEbmFtZRgCIAEoCRIKCgJpZBgDIAEoCRIPCgd2ZXJzaW9uGAQgASgNEhAKCG1hdGVyaWFsGAUgASgMEhAKCHVzZXNfbWF4GAYgASgEEkAKEWdlbmVyYXRpb25fcmVjb3JkGAcgASgLMiUuY2xhdmlnZXIuc3RvcmFnZS52MS5HZW5lcmF0aW9uUmVjb3JkIj4KFUFkZEtleVZlcnNpb25SZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSI2ChVHZXRLZXlNYXRlcmlhbFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNIoMBChZHZXRLZXlNYXRlcmlhbFJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5EjAKB3ZlcnNpb24YAiABKAsyHy5jbGF2aWdlci5zdG9yYWdlLnYxLktleVZlcnNpb24SEAoIbWF0ZXJpYWwYAyABKAwiQgoSUmVzZXJ2ZVVzZXNSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRINCgVjb3VudBgDIAEoDSImChNSZXNlcnZlVXNlc1Jlc3BvbnNlEg8KB2dyYW50ZWQYASABKA0iTQoQR2VuZXJhdGlvblJlY29yZBIOCgZyZWNvcmQYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMEhYKDnNpZ25lcl92ZXJzaW9uGAMgASgNIjsKGkdldEdlbmVyYXRpb25SZWNvcmRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDSJwChtHZXRHZW5lcmF0aW9uUmVjb3JkUmVzcG9uc2USQAoRZ2VuZXJhdGlvbl9yZWNvcmQYASABKAsyJS5jbGF2aWdlci5zdG9yYWdlLnYxLkdlbmVyYXRpb25SZWNvcmQSDwoHdmVyc2lvbhgCIAEoDTLCCwoSS2V5TWF0ZXJpYWxTZXJ2aWNlEmsKDUNyZWF0ZUtleXJpbmcSKS5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleXJpbmdSZXF1ZXN0GiouY2xhdmlnZXIuc3RvcmFnZS52MS5DcmVhdGVLZXlyaW5nUmVzcG9uc2UiA5ACAhKGAQoWTGlzdEtleXJpbmdHZW5lcmF0aW9ucxIyLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEtleXJpbmdHZW5lcmF0aW9uc1JlcXVlc3QaMy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXNwb25zZSIDkAIBEoABChRBZGRLZXlyaW5nR2VuZXJhdGlvbhIwLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5cmluZ0dlbmVyYXRpb25SZXF1ZXN0GjEuY2xhdmlnZXIuc3RvcmFnZS52MS5BZGRLZXlyaW5nR2VuZXJhdGlvblJlc3BvbnNlIgOQAgISjwEKGUxpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnMSNS5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnNSZXF1ZXN0GjYuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0U3VwZXJzZWRlZEdlbmVyYXRpb25zUmVzcG9uc2UiA5ACARKGAQoWTGlzdFN1cGVyc2VkZWRNYXRlcmlhbBIyLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdFN1cGVyc2VkZWRNYXRlcmlhbFJlcXVlc3QaMy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXNwb25zZSIDkAIBEnEKD1JlcGxhY2VNYXRlcmlhbBIrLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVwbGFjZU1hdGVyaWFsUmVxdWVzdBosLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVwbGFjZU1hdGVyaWFsUmVzcG9uc2UiA5ACAhKAAQoURW5kS2V5cmluZ0dlbmVyYXRpb24SMC5jbGF2aWdlci5zdG9yYWdlLnYxLkVuZEtleXJpbmdHZW5lcmF0aW9uUmVxdWVzdBoxLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRW5kS2V5cmluZ0dlbmVyYXRpb25SZXNwb25zZSIDkAICEl8KCUNyZWF0ZUtleRIlLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3JlYXRlS2V5UmVxdWVzdBomLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3JlYXRlS2V5UmVzcG9uc2UiA5ACAhJrCg1BZGRLZXlWZXJzaW9uEikuY2xhdmlnZXIuc3RvcmFnZS52MS5BZGRLZXlWZXJzaW9uUmVxdWVzdBoqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5VmVyc2lvblJlc3BvbnNlIgOQAgISbgoOR2V0S2V5TWF0ZXJpYWwSKi5jbGF2aWdlci5zdG9yYWdlLnYxLkdldEtleU1hdGVyaWFsUmVxdWVzdBorLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0S2V5TWF0ZXJpYWxSZXNwb25zZSIDkAIBEn0KE0dldEdlbmVyYXRpb25SZWNvcmQSLy5jbGF2aWdlci5zdG9yYWdlLnYxLkdldEdlbmVyYXRpb25SZWNvcmRSZXF1ZXN0GjAuY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRHZW5lcmF0aW9uUmVjb3JkUmVzcG9uc2UiA5ACARJlCgtSZXNlcnZlVXNlcxInLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVzZXJ2ZVVzZXNSZXF1ZXN0GiguY2xhdmlnZXIuc3RvcmFnZS52MS5SZXNlcnZlVXNlc1Jlc3BvbnNlIgOQAgJiBnByb3RvMw", [file_claviger_storage_v1_key]);
 
 /**
  * The client's own request, which the generator carries out.
@@ -174,6 +174,345 @@ export const WrappedGenerationSchema: GenMessage<WrappedGeneration> = /*@__PURE_
   messageDesc(file_claviger_storage_v1_key_material, 5);
 
 /**
+ * @generated from message claviger.storage.v1.AddKeyringGenerationRequest
+ */
+export type AddKeyringGenerationRequest = Message<"claviger.storage.v1.AddKeyringGenerationRequest"> & {
+  /**
+   * @generated from field: claviger.storage.v1.OriginalRequest original = 1;
+   */
+  original?: OriginalRequest | undefined;
+
+  /**
+   * @generated from field: string keyring = 2;
+   */
+  keyring: string;
+
+  /**
+   * Must be the newest generation plus one.
+   *
+   * @generated from field: uint32 generation = 3;
+   */
+  generation: number;
+
+  /**
+   * @generated from field: string token_object_id = 4;
+   */
+  tokenObjectId: string;
+
+  /**
+   * @generated from field: bytes recovery_wrap = 5;
+   */
+  recoveryWrap: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.storage.v1.AddKeyringGenerationRequest.
+ * Use `create(AddKeyringGenerationRequestSchema)` to create a new message.
+ */
+export const AddKeyringGenerationRequestSchema: GenMessage<AddKeyringGenerationRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 6);
+
+/**
+ * @generated from message claviger.storage.v1.AddKeyringGenerationResponse
+ */
+export type AddKeyringGenerationResponse = Message<"claviger.storage.v1.AddKeyringGenerationResponse"> & {
+  /**
+   * @generated from field: claviger.storage.v1.Keyring keyring = 1;
+   */
+  keyring?: Keyring | undefined;
+
+  /**
+   * False where the request had been carried out before.
+   *
+   * @generated from field: bool added = 2;
+   */
+  added: boolean;
+};
+
+/**
+ * Describes the message claviger.storage.v1.AddKeyringGenerationResponse.
+ * Use `create(AddKeyringGenerationResponseSchema)` to create a new message.
+ */
+export const AddKeyringGenerationResponseSchema: GenMessage<AddKeyringGenerationResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 7);
+
+/**
+ * @generated from message claviger.storage.v1.ListSupersededGenerationsRequest
+ */
+export type ListSupersededGenerationsRequest = Message<"claviger.storage.v1.ListSupersededGenerationsRequest"> & {
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListSupersededGenerationsRequest.
+ * Use `create(ListSupersededGenerationsRequestSchema)` to create a new message.
+ */
+export const ListSupersededGenerationsRequestSchema: GenMessage<ListSupersededGenerationsRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 8);
+
+/**
+ * @generated from message claviger.storage.v1.ListSupersededGenerationsResponse
+ */
+export type ListSupersededGenerationsResponse = Message<"claviger.storage.v1.ListSupersededGenerationsResponse"> & {
+  /**
+   * At most 1000.
+   *
+   * @generated from field: repeated claviger.storage.v1.SupersededGeneration generations = 1;
+   */
+  generations: SupersededGeneration[];
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListSupersededGenerationsResponse.
+ * Use `create(ListSupersededGenerationsResponseSchema)` to create a new message.
+ */
+export const ListSupersededGenerationsResponseSchema: GenMessage<ListSupersededGenerationsResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 9);
+
+/**
+ * @generated from message claviger.storage.v1.SupersededGeneration
+ */
+export type SupersededGeneration = Message<"claviger.storage.v1.SupersededGeneration"> & {
+  /**
+   * @generated from field: string keyring = 1;
+   */
+  keyring: string;
+
+  /**
+   * @generated from field: uint32 generation = 2;
+   */
+  generation: number;
+
+  /**
+   * @generated from field: string token_object_id = 3;
+   */
+  tokenObjectId: string;
+
+  /**
+   * Nothing is under it any more, and nothing will be.
+   *
+   * @generated from field: bool ended = 4;
+   */
+  ended: boolean;
+};
+
+/**
+ * Describes the message claviger.storage.v1.SupersededGeneration.
+ * Use `create(SupersededGenerationSchema)` to create a new message.
+ */
+export const SupersededGenerationSchema: GenMessage<SupersededGeneration> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 10);
+
+/**
+ * @generated from message claviger.storage.v1.ListSupersededMaterialRequest
+ */
+export type ListSupersededMaterialRequest = Message<"claviger.storage.v1.ListSupersededMaterialRequest"> & {
+  /**
+   * @generated from field: string keyring = 1;
+   */
+  keyring: string;
+
+  /**
+   * Where the page before ended; empty for the first.
+   *
+   * @generated from field: string after_key = 2;
+   */
+  afterKey: string;
+
+  /**
+   * @generated from field: uint32 after_version = 3;
+   */
+  afterVersion: number;
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListSupersededMaterialRequest.
+ * Use `create(ListSupersededMaterialRequestSchema)` to create a new message.
+ */
+export const ListSupersededMaterialRequestSchema: GenMessage<ListSupersededMaterialRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 11);
+
+/**
+ * @generated from message claviger.storage.v1.ListSupersededMaterialResponse
+ */
+export type ListSupersededMaterialResponse = Message<"claviger.storage.v1.ListSupersededMaterialResponse"> & {
+  /**
+   * At most 50; fewer on the last page.
+   *
+   * @generated from field: repeated claviger.storage.v1.SupersededMaterial materials = 1;
+   */
+  materials: SupersededMaterial[];
+
+  /**
+   * @generated from field: bool last = 2;
+   */
+  last: boolean;
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListSupersededMaterialResponse.
+ * Use `create(ListSupersededMaterialResponseSchema)` to create a new message.
+ */
+export const ListSupersededMaterialResponseSchema: GenMessage<ListSupersededMaterialResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 12);
+
+/**
+ * @generated from message claviger.storage.v1.SupersededMaterial
+ */
+export type SupersededMaterial = Message<"claviger.storage.v1.SupersededMaterial"> & {
+  /**
+   * @generated from field: claviger.storage.v1.Key key = 1;
+   */
+  key?: Key | undefined;
+
+  /**
+   * @generated from field: claviger.storage.v1.KeyVersion version = 2;
+   */
+  version?: KeyVersion | undefined;
+
+  /**
+   * @generated from field: bytes material = 3;
+   */
+  material: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.storage.v1.SupersededMaterial.
+ * Use `create(SupersededMaterialSchema)` to create a new message.
+ */
+export const SupersededMaterialSchema: GenMessage<SupersededMaterial> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 13);
+
+/**
+ * @generated from message claviger.storage.v1.ReplaceMaterialRequest
+ */
+export type ReplaceMaterialRequest = Message<"claviger.storage.v1.ReplaceMaterialRequest"> & {
+  /**
+   * @generated from field: string keyring = 1;
+   */
+  keyring: string;
+
+  /**
+   * At most 50.
+   *
+   * @generated from field: repeated claviger.storage.v1.MaterialReplacement replacements = 2;
+   */
+  replacements: MaterialReplacement[];
+};
+
+/**
+ * Describes the message claviger.storage.v1.ReplaceMaterialRequest.
+ * Use `create(ReplaceMaterialRequestSchema)` to create a new message.
+ */
+export const ReplaceMaterialRequestSchema: GenMessage<ReplaceMaterialRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 14);
+
+/**
+ * @generated from message claviger.storage.v1.MaterialReplacement
+ */
+export type MaterialReplacement = Message<"claviger.storage.v1.MaterialReplacement"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * @generated from field: uint32 version = 3;
+   */
+  version: number;
+
+  /**
+   * SHA-256 of the material that this replaces.
+   *
+   * @generated from field: bytes replaced_digest = 4;
+   */
+  replacedDigest: Uint8Array;
+
+  /**
+   * @generated from field: bytes material = 5;
+   */
+  material: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.storage.v1.MaterialReplacement.
+ * Use `create(MaterialReplacementSchema)` to create a new message.
+ */
+export const MaterialReplacementSchema: GenMessage<MaterialReplacement> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 15);
+
+/**
+ * @generated from message claviger.storage.v1.ReplaceMaterialResponse
+ */
+export type ReplaceMaterialResponse = Message<"claviger.storage.v1.ReplaceMaterialResponse"> & {
+  /**
+   * What was not as described any more was left as it is.
+   *
+   * @generated from field: uint32 replaced = 1;
+   */
+  replaced: number;
+};
+
+/**
+ * Describes the message claviger.storage.v1.ReplaceMaterialResponse.
+ * Use `create(ReplaceMaterialResponseSchema)` to create a new message.
+ */
+export const ReplaceMaterialResponseSchema: GenMessage<ReplaceMaterialResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 16);
+
+/**
+ * @generated from message claviger.storage.v1.EndKeyringGenerationRequest
+ */
+export type EndKeyringGenerationRequest = Message<"claviger.storage.v1.EndKeyringGenerationRequest"> & {
+  /**
+   * @generated from field: string keyring = 1;
+   */
+  keyring: string;
+
+  /**
+   * @generated from field: uint32 generation = 2;
+   */
+  generation: number;
+
+  /**
+   * The token has it no more.
+   *
+   * @generated from field: bool destroyed = 3;
+   */
+  destroyed: boolean;
+};
+
+/**
+ * Describes the message claviger.storage.v1.EndKeyringGenerationRequest.
+ * Use `create(EndKeyringGenerationRequestSchema)` to create a new message.
+ */
+export const EndKeyringGenerationRequestSchema: GenMessage<EndKeyringGenerationRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 17);
+
+/**
+ * @generated from message claviger.storage.v1.EndKeyringGenerationResponse
+ */
+export type EndKeyringGenerationResponse = Message<"claviger.storage.v1.EndKeyringGenerationResponse"> & {
+  /**
+   * How much material is still under it; the generation ended only where this is zero.
+   *
+   * @generated from field: uint64 materials_left = 1;
+   */
+  materialsLeft: bigint;
+};
+
+/**
+ * Describes the message claviger.storage.v1.EndKeyringGenerationResponse.
+ * Use `create(EndKeyringGenerationResponseSchema)` to create a new message.
+ */
+export const EndKeyringGenerationResponseSchema: GenMessage<EndKeyringGenerationResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 18);
+
+/**
  * @generated from message claviger.storage.v1.CreateKeyRequest
  */
 export type CreateKeyRequest = Message<"claviger.storage.v1.CreateKeyRequest"> & {
@@ -247,7 +586,7 @@ export type CreateKeyRequest = Message<"claviger.storage.v1.CreateKeyRequest"> &
  * Use `create(CreateKeyRequestSchema)` to create a new message.
  */
 export const CreateKeyRequestSchema: GenMessage<CreateKeyRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 6);
+  messageDesc(file_claviger_storage_v1_key_material, 19);
 
 /**
  * @generated from message claviger.storage.v1.CreateKeyResponse
@@ -264,7 +603,7 @@ export type CreateKeyResponse = Message<"claviger.storage.v1.CreateKeyResponse">
  * Use `create(CreateKeyResponseSchema)` to create a new message.
  */
 export const CreateKeyResponseSchema: GenMessage<CreateKeyResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 7);
+  messageDesc(file_claviger_storage_v1_key_material, 20);
 
 /**
  * @generated from message claviger.storage.v1.AddKeyVersionRequest
@@ -313,7 +652,7 @@ export type AddKeyVersionRequest = Message<"claviger.storage.v1.AddKeyVersionReq
  * Use `create(AddKeyVersionRequestSchema)` to create a new message.
  */
 export const AddKeyVersionRequestSchema: GenMessage<AddKeyVersionRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 8);
+  messageDesc(file_claviger_storage_v1_key_material, 21);
 
 /**
  * @generated from message claviger.storage.v1.AddKeyVersionResponse
@@ -330,7 +669,7 @@ export type AddKeyVersionResponse = Message<"claviger.storage.v1.AddKeyVersionRe
  * Use `create(AddKeyVersionResponseSchema)` to create a new message.
  */
 export const AddKeyVersionResponseSchema: GenMessage<AddKeyVersionResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 9);
+  messageDesc(file_claviger_storage_v1_key_material, 22);
 
 /**
  * @generated from message claviger.storage.v1.GetKeyMaterialRequest
@@ -354,7 +693,7 @@ export type GetKeyMaterialRequest = Message<"claviger.storage.v1.GetKeyMaterialR
  * Use `create(GetKeyMaterialRequestSchema)` to create a new message.
  */
 export const GetKeyMaterialRequestSchema: GenMessage<GetKeyMaterialRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 10);
+  messageDesc(file_claviger_storage_v1_key_material, 23);
 
 /**
  * @generated from message claviger.storage.v1.GetKeyMaterialResponse
@@ -381,7 +720,7 @@ export type GetKeyMaterialResponse = Message<"claviger.storage.v1.GetKeyMaterial
  * Use `create(GetKeyMaterialResponseSchema)` to create a new message.
  */
 export const GetKeyMaterialResponseSchema: GenMessage<GetKeyMaterialResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 11);
+  messageDesc(file_claviger_storage_v1_key_material, 24);
 
 /**
  * @generated from message claviger.storage.v1.ReserveUsesRequest
@@ -410,7 +749,7 @@ export type ReserveUsesRequest = Message<"claviger.storage.v1.ReserveUsesRequest
  * Use `create(ReserveUsesRequestSchema)` to create a new message.
  */
 export const ReserveUsesRequestSchema: GenMessage<ReserveUsesRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 12);
+  messageDesc(file_claviger_storage_v1_key_material, 25);
 
 /**
  * @generated from message claviger.storage.v1.ReserveUsesResponse
@@ -429,7 +768,7 @@ export type ReserveUsesResponse = Message<"claviger.storage.v1.ReserveUsesRespon
  * Use `create(ReserveUsesResponseSchema)` to create a new message.
  */
 export const ReserveUsesResponseSchema: GenMessage<ReserveUsesResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 13);
+  messageDesc(file_claviger_storage_v1_key_material, 26);
 
 /**
  * How a version came to be, signed by the generator (docs/formats.md).
@@ -462,7 +801,7 @@ export type GenerationRecord = Message<"claviger.storage.v1.GenerationRecord"> &
  * Use `create(GenerationRecordSchema)` to create a new message.
  */
 export const GenerationRecordSchema: GenMessage<GenerationRecord> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 14);
+  messageDesc(file_claviger_storage_v1_key_material, 27);
 
 /**
  * @generated from message claviger.storage.v1.GetGenerationRecordRequest
@@ -486,7 +825,7 @@ export type GetGenerationRecordRequest = Message<"claviger.storage.v1.GetGenerat
  * Use `create(GetGenerationRecordRequestSchema)` to create a new message.
  */
 export const GetGenerationRecordRequestSchema: GenMessage<GetGenerationRecordRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 15);
+  messageDesc(file_claviger_storage_v1_key_material, 28);
 
 /**
  * @generated from message claviger.storage.v1.GetGenerationRecordResponse
@@ -508,7 +847,7 @@ export type GetGenerationRecordResponse = Message<"claviger.storage.v1.GetGenera
  * Use `create(GetGenerationRecordResponseSchema)` to create a new message.
  */
 export const GetGenerationRecordResponseSchema: GenMessage<GetGenerationRecordResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 16);
+  messageDesc(file_claviger_storage_v1_key_material, 29);
 
 /**
  * KeyMaterialService carries wrapped material between storage and the generator. Nobody else may
@@ -532,6 +871,56 @@ export const KeyMaterialService: GenService<{
     methodKind: "unary";
     input: typeof ListKeyringGenerationsRequestSchema;
     output: typeof ListKeyringGenerationsResponseSchema;
+  },
+  /**
+   * The next generation of a keyring's key. From then on storage takes no material under an older one.
+   *
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.AddKeyringGeneration
+   */
+  addKeyringGeneration: {
+    methodKind: "unary";
+    input: typeof AddKeyringGenerationRequestSchema;
+    output: typeof AddKeyringGenerationResponseSchema;
+  },
+  /**
+   * Generations that have a successor and are not destroyed: what is under them is to be wrapped anew.
+   *
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.ListSupersededGenerations
+   */
+  listSupersededGenerations: {
+    methodKind: "unary";
+    input: typeof ListSupersededGenerationsRequestSchema;
+    output: typeof ListSupersededGenerationsResponseSchema;
+  },
+  /**
+   * Material of a keyring that is not under the newest generation.
+   *
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.ListSupersededMaterial
+   */
+  listSupersededMaterial: {
+    methodKind: "unary";
+    input: typeof ListSupersededMaterialRequestSchema;
+    output: typeof ListSupersededMaterialResponseSchema;
+  },
+  /**
+   * Puts the same keys under the newest generation, where nothing changed them meanwhile.
+   *
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.ReplaceMaterial
+   */
+  replaceMaterial: {
+    methodKind: "unary";
+    input: typeof ReplaceMaterialRequestSchema;
+    output: typeof ReplaceMaterialResponseSchema;
+  },
+  /**
+   * Ends a generation that wraps nothing any more; then, once the token has destroyed it, says so.
+   *
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.EndKeyringGeneration
+   */
+  endKeyringGeneration: {
+    methodKind: "unary";
+    input: typeof EndKeyringGenerationRequestSchema;
+    output: typeof EndKeyringGenerationResponseSchema;
   },
   /**
    * @generated from rpc claviger.storage.v1.KeyMaterialService.CreateKey

@@ -6,6 +6,7 @@ import {
   CreateKeyVersionRequestSchema,
   type KeyGenerationService,
   type KeyringService,
+  RotateKeyringRequestSchema,
 } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { Handlers } from "@claviger/rpc";
@@ -18,6 +19,12 @@ export function keyringHandlers(keyringKeys: KeyringKeys): Handlers<typeof Keyri
     async createKeyring(request, context) {
       const original = originalOf(context, CreateKeyringRequestSchema, request);
       return { keyring: await keyringKeys.create(request.name, original) };
+    },
+    async rotateKeyring(request, context) {
+      const original = originalOf(context, RotateKeyringRequestSchema, request);
+      const keyring = await keyringKeys.rotate(request.name, original);
+      context.note({ generation: keyring.generations.at(-1)?.generation ?? 0 });
+      return { keyring };
     },
   };
 }

@@ -75,8 +75,29 @@ class Pkcs11Hsm implements Hsm {
 
   async destroyKeyringKey(id: KeyringKeyId): Promise<void> {
     await this.#run((session, objects) => {
-      this.#module.C_DestroyObject(session, objects.keyringKey(session, id));
-      objects.forget(id);
+      const there = objects.findKeyringKey(session, id);
+      if (there !== undefined) this.#module.C_DestroyObject(session, there);
+    });
+  }
+
+  async rewrap(
+    keys: { from: KeyringKeyId; to: KeyringKeyId },
+    spec: HsmKeySpec | undefined,
+    wrapped: Uint8Array,
+  ): Promise<Buffer> {
+    const template = templates.toRewrap(spec);
+    return this.#run(async (session, objects) => {
+      const object = await this.#unwrap(session, objects, keys.from, wrapped, template);
+      try {
+        const to = objects.keyringKey(session, keys.to);
+        const out = Buffer.alloc(wrappedBytesMax);
+        const again = await this.#module.C_WrapKeyAsync(session, keyWrap, to, object, out);
+        // What does not open must never take the place of what does.
+        this.#module.C_DestroyObject(session, await this.#unwrap(session, objects, keys.to, again, template));
+        return again;
+      } finally {
+        this.#module.C_DestroyObject(session, object);
+      }
     });
   }
 

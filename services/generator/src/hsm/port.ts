@@ -58,7 +58,17 @@ export interface Hsm extends AsyncDisposable {
 
   /** A new keyring key, and its wrap under the recovery key, made before it became non-extractable. */
   generateKeyringKey(id: KeyringKeyId): Promise<{ recoveryWrap: Buffer }>;
+  /** Where the token has it no more, that is well. */
   destroyKeyringKey(id: KeyringKeyId): Promise<void>;
+  /**
+   * Wraps what is under one keyring key under another, inside the HSM; without a spec it is a secret of
+   * `wrapSecret`. The result was found to open. @throws DomainError `integrity`
+   */
+  rewrap(
+    keys: { from: KeyringKeyId; to: KeyringKeyId },
+    spec: HsmKeySpec | undefined,
+    wrapped: Uint8Array,
+  ): Promise<Buffer>;
 
   /** Wraps bytes of the generator's own memory: keys with `software` protection. */
   wrapSecret(keyringKey: KeyringKeyId, secret: SecretBytes): Promise<Buffer>;

@@ -1,5 +1,5 @@
 import pkcs11 from "pkcs11js";
-import type { HsmKeySpec, HsmKeyUse } from "./port.ts";
+import type { HsmKeyKind, HsmKeySpec, HsmKeyUse } from "./port.ts";
 
 /**
  * Every template in one place. Whoever holds the PIN could unwrap with a template of their own; in
@@ -98,6 +98,15 @@ export const secretToRead: pkcs11.Template = template({
   CKA_EXTRACTABLE: true,
 });
 
+/** What is under one keyring key, on its way under another: it is neither read nor used. */
+export function toRewrap(spec: HsmKeySpec | undefined): pkcs11.Template {
+  if (spec === undefined) {
+    const form = { CKA_CLASS: CKO_SECRET_KEY, CKA_KEY_TYPE: CKK_GENERIC_SECRET };
+    return template({ ...form, ...session, CKA_EXTRACTABLE: true });
+  }
+  return template({ ...classOf(spec.kind), ...session, CKA_EXTRACTABLE: true });
+}
+
 const session = { CKA_TOKEN: false, CKA_PRIVATE: true, CKA_SENSITIVE: true } as const;
 
 const aesBytes = { "aes-128": 16, "aes-192": 24, "aes-256": 32 } as const;
@@ -155,13 +164,13 @@ export function generated({ kind, use }: HsmKeySpec): KeyForm {
 
 /** Keys in use: they can be neither read nor wrapped, and do the one thing that they are for. */
 export function keyInUse({ kind, use }: HsmKeySpec): pkcs11.Template {
-  const common = { ...session, CKA_EXTRACTABLE: false, ...uses[use] };
-  if (isKey(aesBytes, kind)) return template({ CKA_CLASS: CKO_SECRET_KEY, CKA_KEY_TYPE: CKK_AES, ...common });
-  if (isKey(secretBytes, kind)) {
-    return template({ CKA_CLASS: CKO_SECRET_KEY, CKA_KEY_TYPE: CKK_GENERIC_SECRET, ...common });
-  }
-  const keyType = isKey(curveParameters, kind) ? CKK_EC : CKK_RSA;
-  return template({ CKA_CLASS: CKO_PRIVATE_KEY, CKA_KEY_TYPE: keyType, ...common });
+  return template({ ...classOf(kind), ...session, CKA_EXTRACTABLE: false, ...uses[use] });
+}
+
+function classOf(kind: HsmKeyKind): Attributes {
+  if (isKey(aesBytes, kind)) return { CKA_CLASS: CKO_SECRET_KEY, CKA_KEY_TYPE: CKK_AES };
+  if (isKey(secretBytes, kind)) return { CKA_CLASS: CKO_SECRET_KEY, CKA_KEY_TYPE: CKK_GENERIC_SECRET };
+  return { CKA_CLASS: CKO_PRIVATE_KEY, CKA_KEY_TYPE: isKey(curveParameters, kind) ? CKK_EC : CKK_RSA };
 }
 
 function isKey<K extends string>(of: Readonly<Record<K, unknown>>, kind: string): kind is K {

@@ -18,6 +18,12 @@ export class TokenObjects {
     return this.#find(session, id, templates.byKeyringKeyId(id));
   }
 
+  /** Looks at the token anew: undefined where it has no such object any more. */
+  findKeyringKey(session: Session, id: KeyringKeyId): Buffer | undefined {
+    this.#handles.delete(id);
+    return this.#search(session, templates.byKeyringKeyId(id))[0];
+  }
+
   labelled(session: Session, label: string): Buffer {
     return this.#find(session, label, templates.byLabel(label));
   }
@@ -33,9 +39,7 @@ export class TokenObjects {
   #find(session: Session, name: string, template: pkcs11.Template): Buffer {
     const known = this.#handles.get(name);
     if (known !== undefined) return known;
-    this.#module.C_FindObjectsInit(session, template);
-    const found = this.#module.C_FindObjects(session, 2);
-    this.#module.C_FindObjectsFinal(session);
+    const found = this.#search(session, template);
     if (found.length !== 1) {
       throw new DomainError(
         "unavailable",
@@ -45,5 +49,12 @@ export class TokenObjects {
     }
     this.#handles.set(name, found[0]!);
     return found[0]!;
+  }
+
+  #search(session: Session, template: pkcs11.Template): Buffer[] {
+    this.#module.C_FindObjectsInit(session, template);
+    const found = this.#module.C_FindObjects(session, 2);
+    this.#module.C_FindObjectsFinal(session);
+    return found;
   }
 }

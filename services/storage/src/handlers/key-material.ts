@@ -1,36 +1,37 @@
 import { create } from "@bufbuild/protobuf";
 import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
-import { type IdempotentRequest, once } from "@claviger/idempotency";
-import { parseIdentity } from "@claviger/identity";
+import { once } from "@claviger/idempotency";
 import {
   AddKeyVersionResponseSchema,
   CreateKeyResponseSchema,
   CreateKeyringResponseSchema,
   type KeyMaterialService,
-  type OriginalRequest,
 } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { Handlers } from "@claviger/rpc";
-import { requirePermission } from "../access.ts";
 import { addVersion, createKey, createKeyring } from "../key-creation.ts";
+import { generationHistory } from "../keyring-generations.ts";
 import { checkKeyringName } from "../names.ts";
 import { type Registry, requireKey } from "../registry.ts";
 import { findGenerationRecord } from "../store/generation-records.ts";
 import { listGenerations } from "../store/keyrings.ts";
 import { findVersion } from "../store/keys.ts";
 import { reserveUses } from "../uses.ts";
+import { admitOriginal } from "./admit-original.ts";
+import { generationHandlers } from "./keyring-generations.ts";
 import { keyMessage, keyringMessage, versionMessage } from "./messages.ts";
 
 export function keyMaterialHandlers(
   open: (tx: Transaction) => Registry,
 ): Handlers<typeof KeyMaterialService, Transaction> {
   return {
+    ...generationHandlers(open),
     async createKeyring(request, context) {
       const registry = open(context.unit);
       const original = await admitOriginal(registry, request.original, "keyrings.create", request.name);
       const { repeated, response } = await once(registry, original, CreateKeyringResponseSchema, async () => {
         const row = await createKeyring(registry, { ...request, createdBy: original.caller });
-        const generations = await listGenerations(context.unit, registry.sealer, row.name);
+        const generations = await generationHistory(registry, row.name);
         return create(CreateKeyringResponseSchema, {
           keyring: keyringMessage(row, generations),
           created: true,
@@ -116,18 +117,4 @@ async function readMaterial(registry: Registry, name: string, version: number) {
     version: versionMessage(row, key),
     material: row.material ?? new Uint8Array(),
   };
-}
-
-/** The generator says whose request it carries out; that caller's own rights decide here once more. */
-async function admitOriginal(
-  registry: Registry,
-  original: OriginalRequest | undefined,
-  permission: string,
-  resource: string,
-): Promise<IdempotentRequest> {
-  if (original === undefined) {
-    throw new DomainError("invalid-argument", "the request does not say for whom it is made");
-  }
-  await requirePermission(registry, parseIdentity(original.caller), permission, resource);
-  return original;
 }

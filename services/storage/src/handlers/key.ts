@@ -29,11 +29,13 @@ import {
 import { requireReach } from "../access.ts";
 import { checkRotationPeriod } from "../key-creation.ts";
 import { changeState, requireAlive, restore, scheduleDestruction } from "../key-lifecycle.ts";
+import { generationHistory } from "../keyring-generations.ts";
 import { checkKeyringName } from "../names.ts";
 import { fullName, publish, type Registry, requireKey } from "../registry.ts";
 import { deleteHold, insertHold, listHolds } from "../store/holds.ts";
-import { findKeyring, listGenerations, listKeyrings } from "../store/keyrings.ts";
+import { findKeyring, listKeyrings } from "../store/keyrings.ts";
 import { type KeyRow, listKeys, listVersions, updateKey } from "../store/keys.ts";
+import { countMaterial } from "../store/superseded-material.ts";
 import { listUses } from "../store/uses.ts";
 import { holdMessage, keyMessage, keyringMessage, versionMessage } from "./messages.ts";
 
@@ -60,15 +62,21 @@ function readers(
       const after = readPageToken(request.pageToken);
       const rows = await listKeyrings(unit, sealer, { reach, after, limit });
       const keyrings = [];
-      for (const row of rows)
-        keyrings.push(keyringMessage(row, await listGenerations(unit, sealer, row.name)));
+      for (const row of rows) keyrings.push(keyringMessage(row, await generationHistory(registry, row.name)));
       return { keyrings, nextPageToken: pageToken(rows.length < limit ? undefined : rows.at(-1)?.name) };
     },
     async getKeyring(request, { unit }) {
-      const { sealer } = open(unit);
-      const row = await findKeyring(unit, sealer, checkKeyringName(request.name));
+      const registry = open(unit);
+      const row = await findKeyring(unit, registry.sealer, checkKeyringName(request.name));
       if (row === undefined) throw new DomainError("not-found", `there is no keyring ${request.name}`);
-      return { keyring: keyringMessage(row, await listGenerations(unit, sealer, row.name)) };
+      const generations = await generationHistory(registry, row.name);
+      const progress = [];
+      for (const [at, one] of generations.entries()) {
+        const underWay = at < generations.length - 1 && one.endedAt === undefined;
+        const materialsLeft = underWay ? await countMaterial(unit, row.name, one.generation) : 0;
+        progress.push({ ...one, materialsLeft });
+      }
+      return { keyring: keyringMessage(row, progress) };
     },
     async listKeys(request, { caller, unit }) {
       const registry = open(unit);

@@ -11,14 +11,18 @@ import {
   type KeyVersion,
   KeyVersionSchema,
 } from "@claviger/proto/storage/v1/key_pb.ts";
+import type { GenerationHistory } from "../keyring-generations.ts";
 import { fullName } from "../registry.ts";
 import type { BindingRow } from "../store/bindings.ts";
 import type { HoldRow } from "../store/holds.ts";
-import type { GenerationRow, KeyringRow } from "../store/keyrings.ts";
+import type { KeyringRow } from "../store/keyrings.ts";
 import type { KeyRow, VersionRow } from "../store/keys.ts";
 import type { UsesRow } from "../store/uses.ts";
 
-export function keyringMessage(row: KeyringRow, generations: readonly GenerationRow[]): Keyring {
+export function keyringMessage(
+  row: KeyringRow,
+  generations: readonly (GenerationHistory & { materialsLeft?: number })[],
+): Keyring {
   return create(KeyringSchema, {
     name: row.name,
     createdAt: timestampFromDate(row.createdAt),
@@ -26,6 +30,11 @@ export function keyringMessage(row: KeyringRow, generations: readonly Generation
     generations: generations.map((generation) => ({
       generation: generation.generation,
       createdAt: timestampFromDate(generation.createdAt),
+      ...(generation.endedAt === undefined ? {} : { endedAt: timestampFromDate(generation.endedAt) }),
+      ...(generation.destroyedAt === undefined
+        ? {}
+        : { destroyedAt: timestampFromDate(generation.destroyedAt) }),
+      materialsLeft: BigInt(generation.materialsLeft ?? 0),
     })),
   });
 }

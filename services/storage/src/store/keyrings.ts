@@ -61,6 +61,13 @@ export async function findKeyring(
   return row === undefined ? undefined : openKeyring(sealer, row);
 }
 
+/** Until the transaction ends: `shared` with whoever adds material, or `alone`, to change its generations. */
+export async function lockKeyring(tx: Transaction, name: string, how: "shared" | "alone"): Promise<void> {
+  await tx.query(`SELECT 1 FROM keyrings WHERE name = $1 ${how === "alone" ? "FOR UPDATE" : "FOR SHARE"}`, [
+    name,
+  ]);
+}
+
 export async function listKeyrings(
   tx: Transaction,
   sealer: RowSealer,
