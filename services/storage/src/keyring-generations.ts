@@ -55,7 +55,9 @@ export async function addGeneration(
     throw new DomainError("exhausted", `a keyring's key has at most ${generationsMax} generations`);
   }
   await insertGeneration(registry.tx, registry.sealer, {
-    ...request,
+    keyring: request.keyring,
+    generation: request.generation,
+    tokenObjectId: request.tokenObjectId,
     recoveryWrap: Buffer.from(request.recoveryWrap),
     createdAt: registry.now,
   });
