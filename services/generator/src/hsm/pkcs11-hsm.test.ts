@@ -67,6 +67,37 @@ describe.skipIf(modulePath === undefined)("the HSM port on PKCS#11", () => {
     await expect(hsm.unwrapSecret("k2", wrapped)).rejects.toMatchObject({ kind: "integrity" });
   });
 
+  test("what is under one keyring key is moved under another, and the first may be destroyed, twice", async () => {
+    await hsm.generateKeyringKey("old");
+    await hsm.generateKeyringKey("new");
+    const keys = { from: "old", to: "new" };
+    const bytes = randomBytes(77);
+    using secret = SecretBytes.take(Uint8Array.from(bytes));
+    const wrapped = await hsm.wrapSecret("old", secret);
+    const moved = await hsm.rewrap(keys, undefined, wrapped);
+    const spec = { kind: "ec-p256", use: "sign" } as const;
+    const pair = await hsm.generateKey("old", spec);
+    const movedPair = await hsm.rewrap(keys, spec, pair.wrapped);
+    const changed = Buffer.from(wrapped);
+    changed[3] = changed[3]! ^ 1;
+    await expect(hsm.rewrap(keys, undefined, changed)).rejects.toMatchObject({ kind: "integrity" });
+    await hsm.destroyKeyringKey("old");
+    await hsm.destroyKeyringKey("old");
+    using back = await hsm.unwrapSecret("new", moved);
+    expect(Buffer.from(back.expose())).toEqual(bytes);
+    const digest = createHash("sha256").update("message").digest();
+    const signature = await hsm.signDigest(
+      await hsm.unwrapKey("new", spec, movedPair),
+      { kind: "ecdsa" },
+      digest,
+    );
+    const key = createPublicKey({ key: pair.publicKey!, format: "der", type: "spki" });
+    expect(verify("sha256", Buffer.from("message"), { key, dsaEncoding: "ieee-p1363" }, signature)).toBe(
+      true,
+    );
+    await expect(hsm.unwrapSecret("old", wrapped)).rejects.toMatchObject({ kind: "unavailable" });
+  });
+
   for (const kind of ["aes-128", "aes-192", "aes-256"] as const) {
     test(`a key ${kind} of the HSM seals and opens, also nothing, and notices a change anywhere`, async () => {
       await hsm.generateKeyringKey(`seals-${kind}`);
