@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Keyring, KeyringGeneration } from "@claviger/proto/storage/v1/key_pb.ts";
+import type { Claviger } from "@claviger/client";
 import type { Command } from "commander";
 import { argument, defineCommand, present } from "../define-command.ts";
 import { properties, shortIdentity, table } from "../output.ts";
 import { shortTime } from "../plain.ts";
 import { everyPage } from "../session.ts";
+
+type Keyring = NonNullable<Awaited<ReturnType<Claviger["keys"]["getKeyring"]>>["keyring"]>;
 
 const pollMilliseconds = 250;
 
@@ -84,7 +86,7 @@ function registerShow(keyrings: Command): void {
   });
 }
 
-function generationState(one: KeyringGeneration, newest: boolean): string {
+function generationState(one: Keyring["generations"][number], newest: boolean): string {
   if (newest) return "current";
   if (one.destroyedAt !== undefined) return `destroyed ${shortTime(one.destroyedAt)}`;
   if (one.endedAt !== undefined) return "wraps nothing any more, is being destroyed";

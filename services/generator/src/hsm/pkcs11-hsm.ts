@@ -2,7 +2,7 @@ import type { KeyObject } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import type { SecretBytes } from "@claviger/secret-bytes";
 import pkcs11 from "pkcs11js";
-import { type ConnectionOptions, HsmConnection, isGone } from "./connection.ts";
+import { type ConnectionOptions, HsmConnection } from "./connection.ts";
 import { asBuffer, digestSignature, ecdh, gcm, hmac, keyWrap, tagBytes } from "./mechanism-parameters.ts";
 import { carryIn, createFrom, readSecret, verifyInHsm } from "./passing-objects.ts";
 import type { GeneratedHsmKey, Hsm, HsmKey, HsmKeySpec, HsmSignature, KeyringKeyId } from "./port.ts";
@@ -12,8 +12,8 @@ import * as templates from "./templates.ts";
 import type { TokenObjects } from "./token-objects.ts";
 import { createCapabilities } from "./vendor-profile.ts";
 import { padSecret, unpadSecret } from "./wrapped-secret.ts";
+import { rewrap, unwrap, wrappedBytesMax } from "./wrapping.ts";
 
-const wrappedBytesMax = 64 * 1024;
 const macBytesMax = 64;
 const signatureBytesMax = 1024;
 
@@ -85,19 +85,9 @@ class Pkcs11Hsm implements Hsm {
     spec: HsmKeySpec | undefined,
     wrapped: Uint8Array,
   ): Promise<Buffer> {
-    const template = templates.toRewrap(spec);
-    return this.#run(async (session, objects) => {
-      const object = await this.#unwrap(session, objects, keys.from, wrapped, template);
-      try {
-        const to = objects.keyringKey(session, keys.to);
-        const out = Buffer.alloc(wrappedBytesMax);
-        const again = await this.#module.C_WrapKeyAsync(session, keyWrap, to, object, out);
-        // What does not open must never take the place of what does.
-        this.#module.C_DestroyObject(session, await this.#unwrap(session, objects, keys.to, again, template));
-        return again;
-      } finally {
-        this.#module.C_DestroyObject(session, object);
-      }
+    return this.#run((session, objects) => {
+      const [from, to] = [objects.keyringKey(session, keys.from), objects.keyringKey(session, keys.to)];
+      return rewrap(this.#module, session, { from, to }, wrapped, templates.toRewrap(spec));
     });
   }
 
@@ -286,13 +276,7 @@ class Pkcs11Hsm implements Hsm {
     wrapped: Uint8Array,
     template: pkcs11.Template,
   ): Promise<Buffer> {
-    const wrapping = objects.keyringKey(session, keyringKey);
-    try {
-      return await this.#module.C_UnwrapKeyAsync(session, keyWrap, wrapping, asBuffer(wrapped), template);
-    } catch (cause) {
-      if (isGone(cause)) throw cause;
-      throw new DomainError("integrity", "wrapped material does not open with its keyring's key", { cause });
-    }
+    return unwrap(this.#module, session, objects.keyringKey(session, keyringKey), wrapped, template);
   }
 
   #run<T>(work: (session: Session, objects: TokenObjects) => Promise<T> | T): Promise<T> {

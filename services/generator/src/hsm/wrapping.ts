@@ -1,0 +1,43 @@
+import { DomainError } from "@claviger/domain-error";
+import type pkcs11 from "pkcs11js";
+import { isGone } from "./connection.ts";
+import { asBuffer, keyWrap } from "./mechanism-parameters.ts";
+import type { Session } from "./sessions.ts";
+
+export const wrappedBytesMax = 64 * 1024;
+
+/** An object in the session, out of what `wrapping` wrapped. @throws DomainError `integrity` */
+export async function unwrap(
+  module: pkcs11.PKCS11,
+  session: Session,
+  wrapping: Buffer,
+  wrapped: Uint8Array,
+  template: pkcs11.Template,
+): Promise<Buffer> {
+  try {
+    return await module.C_UnwrapKeyAsync(session, keyWrap, wrapping, asBuffer(wrapped), template);
+  } catch (cause) {
+    if (isGone(cause)) throw cause;
+    throw new DomainError("integrity", "wrapped material does not open with its keyring's key", { cause });
+  }
+}
+
+/** What is under `from`, under `to`: it is neither read nor used on the way. @throws DomainError `integrity` */
+export async function rewrap(
+  module: pkcs11.PKCS11,
+  session: Session,
+  keys: { from: Buffer; to: Buffer },
+  wrapped: Uint8Array,
+  template: pkcs11.Template,
+): Promise<Buffer> {
+  const object = await unwrap(module, session, keys.from, wrapped, template);
+  try {
+    const out = Buffer.alloc(wrappedBytesMax);
+    const again = await module.C_WrapKeyAsync(session, keyWrap, keys.to, object, out);
+    // What does not open must never take the place of what does.
+    module.C_DestroyObject(session, await unwrap(module, session, keys.to, again, template));
+    return again;
+  } finally {
+    module.C_DestroyObject(session, object);
+  }
+}
