@@ -1,5 +1,7 @@
 import { defineConfig } from "vitest/config";
 
+/** What computes in a moment takes its time on a machine that is busy with something else. */
+const busyMachine = { testTimeout: 60_000, hookTimeout: 120_000 };
 /** These share one installation (test/harness): one file after another, and what kills things comes last. */
 const installed = { adversary: 2, chaos: 3, e2e: 1 } as const;
 
@@ -9,6 +11,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
+          ...busyMachine,
           include: ["packages/**/*.test.ts", "services/**/*.test.ts", "deploy/**/*.test.ts"],
         },
       },
@@ -16,6 +19,7 @@ export default defineConfig({
       {
         test: {
           name: "conformance",
+          ...busyMachine,
           include: ["test/conformance/**/*.test.ts", "test/formats/**/*.test.ts"],
         },
       },
@@ -26,8 +30,7 @@ export default defineConfig({
           globalSetup: "test/harness/global-setup.ts",
           fileParallelism: false,
           sequence: { groupOrder },
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
+          ...busyMachine,
         },
       })),
     ],

@@ -45,6 +45,7 @@ try {
     tokenEnvironment: tokenEnvironment(layout),
     onNotice,
     renew: flags.renew === true,
+    acceptToken: process.env.CLAVIGER_ACCEPT_TOKEN || undefined,
   });
   if (done.length === 0) onNotice("all is there, and no certificate has expired: nothing to do");
   if (flags.json) console.log(JSON.stringify({ trustDomain: settings.trustDomain, done }));

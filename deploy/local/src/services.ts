@@ -74,6 +74,7 @@ export function tokenEnvironment(layout: Layout): Record<string, string> {
   return {
     CLAVIGER_PKCS11_MODULE: findPkcs11Module(),
     CLAVIGER_PKCS11_TOKEN_LABEL: "claviger",
+    CLAVIGER_PROFILE: process.env.CLAVIGER_PROFILE || "development",
     SOFTHSM2_CONF: join(layout.serviceDirectory("generator"), "softhsm2.conf"),
   };
 }

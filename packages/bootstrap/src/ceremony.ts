@@ -15,22 +15,27 @@ const ceremonyMilliseconds = 60_000;
  * keys are made there and pass this process by. What others are to hold is then moved to them, unread.
  */
 export async function holdCeremony(options: BootstrapOptions): Promise<void> {
-  const { accounts, clone, layout, node, onNotice, tokenEnvironment } = options;
+  const { acceptToken, accounts, clone, layout, node, onNotice, tokenEnvironment } = options;
   const directory = layout.serviceDirectory("generator");
   const handoff = join(directory, "handoff");
   await ensureDirectory(join(directory, "token"), { mode: 0o700, account: accounts.generator });
   await writeSoftHsmConfiguration(directory, accounts.generator);
+  const program = join(clone, "services/generator/src/ceremony/main.ts");
+  const environment = {
+    PATH: "/usr/bin:/bin",
+    CLAVIGER_DIRECTORY: directory,
+    CLAVIGER_RECOVERY_DIRECTORY: handoff,
+    ...tokenEnvironment,
+  };
   if (!existsSync(join(directory, "ceremony.json"))) {
     onNotice("first start: holding the recovery ceremony and making the HSM token");
-    await runAs(accounts.generator, node, join(clone, "services/generator/src/ceremony/main.ts"), {
-      PATH: "/usr/bin:/bin",
-      CLAVIGER_DIRECTORY: directory,
-      CLAVIGER_RECOVERY_DIRECTORY: handoff,
-      ...tokenEnvironment,
-    });
+    await runAs(accounts.generator, node, program, environment);
     onNotice(
       `the recovery key's shares are in ${layout.recoveryDirectory}: give each to another custodian and delete it here`,
     );
+  } else if (acceptToken !== undefined) {
+    await runAs(accounts.generator, node, program, { ...environment, CLAVIGER_ACCEPT_TOKEN: acceptToken });
+    onNotice(`the HSM token ${acceptToken} is the right one from now on`);
   }
   if (existsSync(handoff)) await handOver(handoff, options);
 }

@@ -30,6 +30,8 @@ export interface BootstrapOptions {
   onNotice: (message: string) => void;
   /** Certify all parts anew, whether or not their certificates have expired. */
   renew?: boolean;
+  /** The serial of a token that takes the place of the one before. */
+  acceptToken?: string | undefined;
 }
 
 export function tlsDirectoryOf(options: BootstrapOptions, part: CertifiedPart): string {

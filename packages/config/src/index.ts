@@ -8,6 +8,8 @@ export interface ListenAddress {
 
 export interface SettingsReader {
   text(name: string, fallback?: string): string;
+  /** One of a few words. */
+  choice<T extends string>(name: string, choices: readonly [T, ...T[]], fallback?: T): T;
   integer(name: string, bounds: { min: number; max: number; fallback?: number }): number;
   address(name: string, fallback?: string): ListenAddress;
   /** The content of the file that the setting names, without a final newline. */
@@ -38,6 +40,14 @@ function createReader(environment: NodeJS.ProcessEnv, problems: string[]): Setti
   };
   return {
     text,
+    choice(name, choices, fallback) {
+      const raw = text(name, fallback);
+      const found = choices.find((choice) => choice === raw);
+      if (raw !== "" && found === undefined) {
+        problems.push(`${name} is "${raw}", and must be one of ${choices.join(", ")}`);
+      }
+      return found ?? choices[0];
+    },
     integer(name, { min, max, fallback }) {
       const raw = text(name, fallback === undefined ? undefined : String(fallback));
       const value = Number(raw);

@@ -21,6 +21,7 @@ import {
   runService,
   serve,
 } from "@claviger/service";
+import { readTranscript, rightToken } from "./ceremony/transcript.ts";
 import { readConfig } from "./config.ts";
 import { checkpointHandlers } from "./handlers/checkpoint.ts";
 import { cryptographyHandlers } from "./handlers/cryptography.ts";
@@ -38,6 +39,7 @@ import { KeyStore } from "./key-store.ts";
 import { KeyringKeys } from "./keyring-keys.ts";
 import { MaterialMaker } from "./material-maker.ts";
 import { checkpointPolicy, cryptographyPolicy, keyGenerationPolicy, keyringPolicy } from "./policy.ts";
+import { requireFit } from "./profile.ts";
 import { Rewrapper } from "./rewrapper.ts";
 import { ensureSystemKeys } from "./system-keys.ts";
 
@@ -50,8 +52,11 @@ async function start(lifetime: Lifetime): Promise<void> {
   const settings = readConfig(process.env);
   const warn = limitedWarnings(logger);
   const identity = TlsIdentity.load(settings.tlsDirectory);
-  const hsm = openPkcs11Hsm({ ...settings, onTrouble: warn });
+  const transcript = readTranscript(settings.directory);
+  const serial = transcript && rightToken(transcript);
+  const hsm = openPkcs11Hsm({ ...settings, serial, onTrouble: warn });
   lifetime.onStop("hsm", () => hsm[Symbol.asyncDispose]());
+  requireFit(settings.profile, { hsm: hsm.describe(), trustDomain: settings.trustDomain });
 
   const toStorage = new Transport({
     address: settings.storageAddress,

@@ -1,11 +1,13 @@
 import { randomBytes, randomInt } from "node:crypto";
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readSettings } from "@claviger/config";
 import { DomainError } from "@claviger/domain-error";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { beginToken } from "../hsm/token-ceremony.ts";
+import { profiles, requireFit } from "../profile.ts";
 import { recoveryKeyId, splitRecoveryKey } from "./shares.ts";
+import { acceptToken, readTranscript, writeTranscript } from "./transcript.ts";
 
 /**
  * The generator's program in ceremony mode, run once on the host by `claviger init`. PINs, shares and
@@ -18,6 +20,9 @@ const settings = readSettings(process.env, (reader) => ({
   tokenLabel: reader.text("CLAVIGER_PKCS11_TOKEN_LABEL", "claviger"),
   threshold: reader.integer("CLAVIGER_RECOVERY_THRESHOLD", { min: 2, max: 16, fallback: 2 }),
   shares: reader.integer("CLAVIGER_RECOVERY_SHARES", { min: 2, max: 16, fallback: 3 }),
+  profile: reader.choice("CLAVIGER_PROFILE", profiles, "development"),
+  /** The serial of a token that takes the place of the right one; `none` does unless said. */
+  acceptToken: reader.text("CLAVIGER_ACCEPT_TOKEN", "none"),
 }));
 
 /** Services whose rows are sealed; each gets its key through `handoff/`, which bootstrap moves. */
@@ -25,18 +30,21 @@ const sealedServices = ["storage", "distribution", "rotation"] as const;
 const pinDigits = 24;
 
 process.umask(0o077);
-const transcriptPath = join(settings.directory, "ceremony.json");
-if (existsSync(transcriptPath)) {
-  process.stdout.write("the ceremony has been held already\n");
-} else {
-  try {
+try {
+  const held = readTranscript(settings.directory);
+  if (held === undefined) {
     await holdCeremony();
     process.stdout.write("the ceremony is done\n");
-  } catch (error) {
-    const hint = error instanceof DomainError && error.hint !== undefined ? `\nhint: ${error.hint}` : "";
-    process.stderr.write(`error: ${(error as Error).message}${hint}\n`);
-    process.exitCode = 1;
+  } else if (settings.acceptToken !== "none") {
+    writeTranscript(settings.directory, acceptToken(held, settings.acceptToken, new Date()));
+    process.stdout.write("the token is accepted\n");
+  } else {
+    process.stdout.write("the ceremony has been held already\n");
   }
+} catch (error) {
+  const hint = error instanceof DomainError && error.hint !== undefined ? `\nhint: ${error.hint}` : "";
+  process.stderr.write(`error: ${(error as Error).message}${hint}\n`);
+  process.exitCode = 1;
 }
 
 async function holdCeremony(): Promise<void> {
@@ -45,7 +53,12 @@ async function holdCeremony(): Promise<void> {
   const securityOfficerPin = randomDigits();
   writeFileSync(join(settings.directory, "hsm.pin"), pin, { mode: 0o600 });
   writeFileSync(join(settings.directory, "hsm.so-pin"), securityOfficerPin, { mode: 0o600 });
-  const token = beginToken({ ...settings, pin, securityOfficerPin });
+  const token = beginToken({
+    ...settings,
+    pin,
+    securityOfficerPin,
+    check: (hsm) => requireFit(settings.profile, { hsm }),
+  });
   try {
     using recoveryKey = token.recoveryKey;
     const shares = await splitRecoveryKey(recoveryKey, settings);
@@ -60,16 +73,15 @@ async function holdCeremony(): Promise<void> {
         mode: 0o600,
       });
     }
-    const transcript = {
+    // Last: its presence says that the ceremony is whole.
+    writeTranscript(settings.directory, {
       version: 1,
       heldAt: new Date().toISOString(),
       token: { label: settings.tokenLabel, serial: token.tokenSerial, model: token.model },
       recoveryKey: recoveryKeyId(recoveryKey),
       custody: { threshold: settings.threshold, shares: settings.shares },
       recoveryWraps: wraps,
-    };
-    // Last: its presence says that the ceremony is whole.
-    writeFileSync(transcriptPath, `${JSON.stringify(transcript, null, 2)}\n`, { mode: 0o600 });
+    });
   } finally {
     token.close();
   }

@@ -7,6 +7,8 @@ export interface ConnectionOptions {
   module: pkcs11.PKCS11;
   tokenLabel: string;
   pin: string;
+  /** Of the token that is the right one; undefined takes whichever has the label. */
+  serial?: string | undefined;
   /** How long one operation may take before its caller is refused. */
   deadlineMilliseconds?: number;
   onTrouble?: (what: string) => void;
@@ -58,6 +60,12 @@ export class HsmConnection {
     this.#options = options;
     const slot = this.#findSlot();
     this.#serial = serialOf(options.module, slot);
+    if (options.serial !== undefined && options.serial !== this.#serial) {
+      const found = `the HSM token ${options.tokenLabel} is ${this.#serial}, and ${options.serial} is the right one`;
+      throw new DomainError("failed-precondition", found, {
+        hint: `if it was replaced on purpose: claviger init --accept-token ${this.#serial}`,
+      });
+    }
     this.#link = this.#open(slot);
   }
 
@@ -139,7 +147,7 @@ export class HsmConnection {
     const serial = serialOf(this.#options.module, slot);
     if (serial !== this.#serial) {
       throw new DomainError("unavailable", `another token took its place: ${serial}, not ${this.#serial}`, {
-        hint: "if that is meant, start the generator again",
+        hint: `if it was replaced on purpose: claviger init --accept-token ${serial}, then start the generator again`,
       });
     }
     try {

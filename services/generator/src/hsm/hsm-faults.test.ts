@@ -160,6 +160,54 @@ describe.skipIf(modulePath === undefined)("the HSM behind a bad wire", () => {
     await untilReturned();
   });
 
+  test("taken away under 200 calls a second, it fails each within its deadline and answers 3 s after its return", {
+    timeout: 20_000,
+  }, async () => {
+    const loaded = await loadedKey();
+    const { wrapped } = loaded;
+    let { key } = loaded;
+    wire.delayMilliseconds = 5;
+    const outcomes: { at: number; took: number; kind: string }[] = [];
+    const calls: Promise<void>[] = [];
+    let reloading = false;
+    const began = performance.now();
+    const callOnce = async (item: number): Promise<void> => {
+      const at = performance.now();
+      const plaintext = Buffer.from(`item ${item}`);
+      let kind = "right";
+      try {
+        const sealed = await hsm.sealAesGcm(key, nonce, none, plaintext);
+        if (!(await hsm.openAesGcm(key, nonce, none, sealed)).equals(plaintext)) kind = "wrong";
+      } catch (error) {
+        kind = (error as { kind?: string }).kind ?? "no kind";
+        // As the key store does when the HSM is back.
+        if (returns > 0 && !reloading) {
+          reloading = true;
+          void hsm.unwrapKey("ring", aes, wrapped).then((again) => {
+            key = again;
+          });
+        }
+      }
+      outcomes.push({ at: at - began, took: performance.now() - at, kind });
+    };
+    const load = setInterval(() => calls.push(callOnce(calls.length)), 5);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    wire.cut = true;
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    wire.cut = false;
+    const back = performance.now() - began;
+    await new Promise((resolve) => setTimeout(resolve, 3500));
+    clearInterval(load);
+    await Promise.all(calls);
+    expect(outcomes.length).toBeGreaterThan(500);
+    expect(new Set(outcomes.map(({ kind }) => kind))).toEqual(new Set(["right", "unavailable"]));
+    // Two operations, each with a deadline of 300 ms.
+    expect(Math.max(...outcomes.map(({ took }) => took))).toBeLessThan(1000);
+    const after = outcomes.filter(({ at }) => at > back + 3000);
+    expect(after.length).toBeGreaterThan(10);
+    expect(after.every(({ kind }) => kind === "right")).toBe(true);
+  });
+
   test("another token in its place is refused, and the right one taken up again", async () => {
     wire.cut = true;
     await expect(hsm.random(8)).rejects.toMatchObject({ kind: "unavailable" });
@@ -170,6 +218,11 @@ describe.skipIf(modulePath === undefined)("the HSM behind a bad wire", () => {
     wire.otherToken = false;
     await untilReturned();
     expect((await hsm.random(8)).length).toBe(8);
+  });
+
+  test("a token that is not the one the ceremony made is refused from the start", () => {
+    const other = { modulePath: modulePath!, tokenLabel: "claviger-faults", pin, serial: "0815" };
+    expect(() => openPkcs11Hsm(other)).toThrow(expect.objectContaining({ kind: "failed-precondition" }));
   });
 
   test("an HSM that does not answer is given up after the deadline, and after some silence at once", async () => {

@@ -23,9 +23,16 @@ export interface TokenCeremonyResult {
  * the binding key, and wraps the binding key for recovery before it becomes non-extractable.
  */
 export function beginToken(
-  options: TokenOptions & { pin: string; securityOfficerPin: string },
+  options: TokenOptions & {
+    pin: string;
+    securityOfficerPin: string;
+    /** Throws where such an HSM must not be used; called before anything is written to it. */
+    check?: (hsm: string) => void;
+  },
 ): TokenCeremonyResult {
   const module = loadModule(options.modulePath);
+  const { libraryDescription, manufacturerID } = module.C_GetInfo();
+  options.check?.(`${manufacturerID} ${libraryDescription}`);
   const slot = initialiseToken(module, options);
   const session = openSession(module, slot);
   logIn(module, session, options.pin);

@@ -1,0 +1,25 @@
+import { DomainError } from "@claviger/domain-error";
+
+/** `production` refuses what is there for trying Claviger out. */
+export const profiles = ["development", "production"] as const;
+export type Profile = (typeof profiles)[number];
+
+const developmentTrustDomains = ["claviger.internal", "claviger.test"];
+
+/** @throws DomainError `failed-precondition` that lists everything which is not fit for production */
+export function requireFit(profile: Profile, found: { hsm: string; trustDomain?: string }): void {
+  if (profile === "development") return;
+  const problems: string[] = [];
+  if (/softhsm/i.test(found.hsm)) {
+    problems.push("SoftHSM keeps its keys in files: name your HSM's module in CLAVIGER_PKCS11_MODULE");
+  }
+  if (found.trustDomain !== undefined && developmentTrustDomains.includes(found.trustDomain)) {
+    problems.push(
+      `${found.trustDomain} is the default trust domain: set CLAVIGER_TRUST_DOMAIN to one of yours`,
+    );
+  }
+  if (problems.length === 0) return;
+  throw new DomainError("failed-precondition", `not fit for production:\n  ${problems.join("\n  ")}`, {
+    hint: "mend it, or set CLAVIGER_PROFILE=development where nothing depends on it",
+  });
+}
