@@ -207,6 +207,20 @@ test("a user cannot give a keyring a new key, and a repeated request does it onc
   });
 });
 
+test("the keyring of Claviger's own keys gets a new key too, and CA and checkpoints go on signing", async () => {
+  const before = (await generationsOf("system")).length;
+  await keyrings.rotateKeyring({ name: "system" });
+  await untilAlone("system");
+  const rows = await versionsOf("system");
+  expect(rows.length).toBeGreaterThanOrEqual(4);
+  expect(rows.map(({ material }) => generationIn(material))).toEqual(rows.map(() => before + 1));
+  const fresh = await house.enrol(unique("fresh"), "user", "*");
+  await fresh.cryptography.generateRandom({ sizeBytes: 8 });
+  const name = `${await newKeyring()}/k`;
+  await keyGeneration.createKey({ name, algorithm: "ecdsa-p256" });
+  expect((await keyGeneration.attestKey({ name })).signature.length).toBeGreaterThan(0);
+});
+
 test("keyrings rotate waits until the old key is destroyed, and keyrings show says when", async () => {
   const ring = await newKeyring();
   await keyGeneration.createKey({ name: `${ring}/k`, algorithm: "aes-256-gcm" });

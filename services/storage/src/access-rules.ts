@@ -48,8 +48,13 @@ const serviceGrants: readonly ServiceGrant[] = [
   { service: "rotation", permissions: ["keys.rotate"], resources: /^/, condition: "rotation-is-due" },
 ];
 
-/** What administrators, too, may do with Claviger's own keys: look at them. */
-const systemKeyringPermissions: ReadonlySet<string> = new Set(["keyrings.get", "keys.get", "keys.public"]);
+/** What administrators, too, may do with Claviger's own keys: look at them, and have them wrapped anew. */
+const systemKeyringPermissions: ReadonlySet<string> = new Set([
+  "keyrings.get",
+  "keyrings.rotate",
+  "keys.get",
+  "keys.public",
+]);
 
 /** Decided by having the permission on anything at all, since they act on no key. */
 const anywherePermissions: ReadonlySet<string> = new Set(["random.generate"]);
