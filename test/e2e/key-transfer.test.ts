@@ -32,6 +32,27 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 const newName = (): string => `${ring}/${unique("k")}`;
 const secretOf = (bytes: Uint8Array): SecretBytes => SecretBytes.take(Uint8Array.from(bytes));
 
+test("material that is another key already is refused, under any name and also once that key is destroyed", async () => {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const file = join(directory, "twice.pem");
+  writeFileSync(file, privateKey.export({ type: "pkcs8", format: "pem" }));
+  const bytes = join(directory, "twice.key");
+  writeFileSync(bytes, randomBytes(32));
+  for (const [algorithm, path] of [
+    ["ecdsa-p256", file],
+    ["aes-256-gcm", bytes],
+  ] as const) {
+    const name = newName();
+    const line = (into: string) => ["keys", "import", into, "--algorithm", algorithm, "--in", path];
+    expect(await house.cli(line(name))).toMatchObject({ code: 0 });
+    const again = await house.cli(line(newName()));
+    expect(again).toMatchObject({ code: 5 });
+    expect(again.stderr).toContain("is, or was, another key already");
+    await keys.destroyKey({ name });
+    expect(await house.cli(line(newName()))).toMatchObject({ code: 5 });
+  }
+});
+
 test.each([
   ["ecdsa-p256", () => generateKeyPairSync("ec", { namedCurve: "P-256" })],
   ["ed25519", () => generateKeyPairSync("ed25519")],

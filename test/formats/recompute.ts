@@ -18,6 +18,7 @@ import { algorithmRow } from "../../services/generator/src/algorithms.ts";
 import { recoveryKeyId } from "../../services/generator/src/ceremony/shares.ts";
 import { encodeHeader, parseCiphertext, uuidBytes } from "../../services/generator/src/ciphertext.ts";
 import { padSecret, unpadSecret } from "../../services/generator/src/hsm/wrapped-secret.ts";
+import { fingerprintOf, materialDigest } from "../../services/generator/src/material-digest.ts";
 import {
   boundBytes,
   type MaterialBinding,
@@ -101,6 +102,12 @@ function wrappedSecret(fields: Fields) {
   using back = secretFrom(unwrapKey(bytes(fields, "keyring-key"), bytes(fields, "wrapped")));
   using unpadded = unpadSecret(back);
   return { padded: hex(padded.expose()), wrapped: hex(wrapped), secret: hex(unpadded.expose()) };
+}
+
+async function digestOfMaterial(fields: Fields) {
+  const mac = async (data: Uint8Array): Promise<Buffer> =>
+    createHmac("sha256", bytes(fields, "binding-key")).update(data).digest();
+  return { digest: hex(await materialDigest(fingerprintOf(bytes(fields, "what")), mac)) };
 }
 
 async function materialEnvelope(fields: Fields) {
@@ -256,6 +263,7 @@ export const recompute: Readonly<
   "wrapped-secret": wrappedSecret,
   "material-envelope": materialEnvelope,
   "material-envelope-public": materialEnvelope,
+  "material-digest": digestOfMaterial,
   "row-seal": rowSeal,
   "audit-record": auditRecord,
   "audit-confirmation": auditConfirmation,

@@ -11,6 +11,7 @@ import { makeMaterial, type RandomnessSource } from "./key-material.ts";
 import type { KeyStore } from "./key-store.ts";
 import { type Validation, validateNewKey } from "./key-validation.ts";
 import type { KeyringKeys } from "./keyring-keys.ts";
+import { fingerprintOf, materialDigest } from "./material-digest.ts";
 import { type MaterialBinding, sealEnvelope } from "./material-envelope.ts";
 import { hsmMechanism } from "./mechanisms/hsm.ts";
 import type { KeyMechanism } from "./mechanisms/mechanism.ts";
@@ -31,6 +32,8 @@ export interface MadeVersion {
   /** The envelope of docs/formats.md. */
   material: Buffer;
   generationRecord: SignedRecord;
+  /** By which storage finds material that is there already; empty for what only the HSM has seen. */
+  materialDigest: Buffer;
 }
 
 interface Made {
@@ -38,6 +41,8 @@ interface Made {
   publicKey: Buffer;
   source: RandomnessSource;
   validations: Validation[];
+  /** SHA-256 of what makes this key different from others; undefined where that cannot be seen. */
+  fingerprint: Buffer | undefined;
 }
 
 /** Makes material in the HSM or of two sources, tries it, wraps it, binds it, and signs how it came to be. */
@@ -77,11 +82,13 @@ export class MaterialMaker {
         : await this.#makeInSoftware(keyringKey.id, binding.algorithm, attest, imported);
     if (generationRecord === undefined)
       throw new DomainError("internal", "a key was made without its record");
-    const { publicKey, wrapped } = made;
+    const { fingerprint, publicKey, wrapped } = made;
+    const mac = (data: Uint8Array): Promise<Buffer> => hsm.bindingMac(data);
     const envelope = { keyringGeneration: keyringKey.generation, wrapped, publicKey };
     return {
-      material: await sealEnvelope(envelope, binding, (data) => hsm.bindingMac(data)),
+      material: await sealEnvelope(envelope, binding, mac),
       generationRecord,
+      materialDigest: fingerprint === undefined ? Buffer.alloc(0) : await materialDigest(fingerprint, mac),
     };
   }
 
@@ -121,7 +128,8 @@ export class MaterialMaker {
     const mechanism = hsmMechanism(hsm, key, scheme, onTrouble);
     try {
       const validations = await validateNewKey(scheme, mechanism, publicKey);
-      const made: Made = { wrapped, publicKey, source: "hsm", validations };
+      const fingerprint = publicKey.length === 0 ? undefined : fingerprintOf(publicKey);
+      const made: Made = { wrapped, publicKey, source: "hsm", validations, fingerprint };
       await attest(made, mechanism);
       return made;
     } finally {
@@ -149,7 +157,8 @@ export class MaterialMaker {
     try {
       const validations = await validateNewKey(row.scheme, mechanism, publicKey);
       const wrapped = await hsm.wrapSecret(keyringKey, secret);
-      const whole: Made = { wrapped, publicKey, source, validations };
+      const fingerprint = fingerprintOf(publicKey.length === 0 ? secret.expose() : publicKey);
+      const whole: Made = { wrapped, publicKey, source, validations, fingerprint };
       await attest(whole, mechanism);
       return whole;
     } finally {

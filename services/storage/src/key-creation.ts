@@ -16,6 +16,7 @@ import {
   updateKey,
   updateVersion,
 } from "./store/keys.ts";
+import { insertMaterialDigest } from "./store/material-digests.ts";
 import { beginUses } from "./uses.ts";
 
 export interface NewGenerationRecord {
@@ -37,6 +38,8 @@ export interface NewKey {
   usesMax: number;
   generationRecord?: NewGenerationRecord | undefined;
   material: Uint8Array;
+  /** Empty where the generator cannot see the material. */
+  materialDigest: Uint8Array;
   owner: string;
 }
 
@@ -44,6 +47,7 @@ const destroyAfterDaysDefault = 30;
 const rotationPeriodSecondsMin = 60;
 const rotationPeriodSecondsMax = 10 * 366 * 86_400;
 const recordBytesMax = 16 * 1024;
+const digestBytes = 32;
 
 export async function createKeyring(
   registry: Registry,
@@ -110,6 +114,7 @@ export async function createKey(registry: Registry, request: NewKey): Promise<Ke
     material,
     createdAt: registry.now,
   });
+  await requireNew(registry, { keyId: row.id, version: 1 }, request.materialDigest);
   await beginUses(registry, { keyId: row.id, version: 1 }, request.usesMax);
   await keepRecord(registry, { keyId: row.id, version: 1 }, request.generationRecord);
   await publish(registry, "key.created", fullName(row), {
@@ -124,7 +129,9 @@ export async function createKey(registry: Registry, request: NewKey): Promise<Ke
 export async function addVersion(
   registry: Registry,
   key: KeyRow,
-  request: Pick<NewKey, "id" | "material" | "usesMax" | "generationRecord"> & { version: number },
+  request: Pick<NewKey, "id" | "material" | "materialDigest" | "usesMax" | "generationRecord"> & {
+    version: number;
+  },
 ): Promise<KeyRow> {
   requireAlive(key);
   if (request.id !== key.id || request.version !== key.currentVersion + 1) {
@@ -151,6 +158,7 @@ export async function addVersion(
     material,
     createdAt: registry.now,
   });
+  await requireNew(registry, { keyId: key.id, version: request.version }, request.materialDigest);
   await beginUses(registry, { keyId: key.id, version: request.version }, request.usesMax);
   await keepRecord(registry, { keyId: key.id, version: request.version }, request.generationRecord);
   const next = { ...key, currentVersion: request.version, rotatedAt: registry.now };
@@ -161,6 +169,23 @@ export async function addVersion(
     previousVersion: key.currentVersion,
   });
   return next;
+}
+
+/** One key, one purpose (SP 800-57 Part 1 section 5.2): the same material is nobody's second key. */
+async function requireNew(
+  registry: Registry,
+  of: { keyId: string; version: number },
+  digest: Uint8Array,
+): Promise<void> {
+  if (digest.length === 0) return;
+  if (digest.length !== digestBytes) {
+    throw new DomainError("invalid-argument", `a digest of material has ${digestBytes} bytes`);
+  }
+  if (!(await insertMaterialDigest(registry.tx, { ...of, digest: Buffer.from(digest) }))) {
+    throw new DomainError("failed-precondition", "this key material is, or was, another key already", {
+      hint: "every key has material of its own: make a new key, and encrypt anew with it",
+    });
+  }
 }
 
 async function keepRecord(
