@@ -37,6 +37,16 @@ test("status lists five services with address and version, PostgreSQL, NATS and 
   ]);
 });
 
+test("doctor finds the five services on this host, none of which may write a core dump", async () => {
+  const { code, stdout } = await house.cli(["doctor", "--json"]);
+  expect([0, 5]).toContain(code);
+  const { checks } = JSON.parse(stdout.toString()) as { checks: { name: string; state: string }[] };
+  for (const service of ["storage", "generator", "distribution", "rotation", "audit"]) {
+    expect(checks).toContainEqual(expect.objectContaining({ name: `core dumps of ${service}`, state: "ok" }));
+  }
+  expect(checks.some(({ state }) => state === "risk")).toBe(code === 5);
+});
+
 test("a first key lives its whole life on the command line", async () => {
   const ring = unique("payments");
   const key = `${ring}/card-data`;

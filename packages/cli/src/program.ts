@@ -20,6 +20,7 @@ const group = (name: string, description: string, load: () => Promise<Loaded>): 
 const groups: readonly Group[] = [
   group("init", "make what an installation has only once, on its host", () => import("./commands/init.ts")),
   group("status", "what runs, and how it is", () => import("./commands/status.ts")),
+  group("doctor", "what of this host could let keys out", () => import("./commands/doctor.ts")),
   group("keyrings", "make and show keyrings", () => import("./commands/keyrings.ts")),
   group("keys", "a key's life, from creation to destruction", () => import("./commands/keys.ts")),
   group("encrypt", "encrypt with a key", () => import("./commands/encrypt.ts")),
