@@ -1,12 +1,21 @@
 import { afterEach, expect, test } from "vitest";
 import { unique, until, useInstallation } from "../harness/installation.ts";
-import { insist, killPart, untilAllRun } from "./workload.ts";
+import { insist, killPart, type Part, untilAllRun } from "./workload.ts";
 
 const house = useInstallation();
 const { cryptography, keyGeneration, keyrings, keys } = house.claviger;
 const keysMade = 120;
 
 afterEach(() => untilAllRun(house));
+
+/** The supervisor takes a moment to notice a death. */
+function runsAnew(part: Part, killed: number): boolean {
+  try {
+    return house.pidOf(part) !== killed;
+  } catch {
+    return false;
+  }
+}
 
 test("a keyring's move to its new key is finished, and loses nothing, however often it is killed", {
   timeout: 180_000,
@@ -23,7 +32,9 @@ test("a keyring's move to its new key is finished, and loses nothing, however of
   }
   await insist(() => keyrings.rotateKeyring({ name: ring }));
   for (const part of ["generator", "storage", "generator", "postgresql"] as const) {
+    const killed = house.pidOf(part);
     killPart(house, part);
+    await until(() => runsAnew(part, killed), 30_000);
     await untilAllRun(house);
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 100));
   }
