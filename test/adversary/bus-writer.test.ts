@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildAuditRecord, sealConfirmation, sealForBus } from "@claviger/audit-record";
+import { buildAuditRecord, sealBundle, sealConfirmation } from "@claviger/audit-record";
 import { serviceIdentity } from "@claviger/identity";
 import { expect, test } from "vitest";
 import { unique, until, useInstallation } from "../harness/installation.ts";
@@ -126,10 +126,10 @@ async function alarmCount(): Promise<number> {
 
 test.each([
   ["without an authenticator", () => Buffer.from(JSON.stringify({ leaf: forgedRecord("rotation").leaf }))],
-  ["with a key of the attacker's", () => sealForBus(forgedRecord("rotation"), "rotation", randomBytes(32))],
+  ["with a key of the attacker's", () => sealBundle([forgedRecord("rotation")], "rotation", randomBytes(32))],
   [
     "of another service's, with a key of his own",
-    () => sealForBus(forgedRecord("storage"), "storage", randomBytes(32)),
+    () => sealBundle([forgedRecord("storage")], "storage", randomBytes(32)),
   ],
   ["of no bytes", () => Buffer.alloc(0)],
   ["of noise", () => randomBytes(4096)],
@@ -149,7 +149,7 @@ test("a genuine record that is sent three times is in the log once", async () =>
   using bus = await as("rotation");
   // Without a message id, so that the bus itself cannot tell that it had it before.
   for (let time = 0; time < 3; time += 1) {
-    await bus.publish("claviger.audit.rotation", sealForBus(record, "rotation", key));
+    await bus.publish("claviger.audit.rotation", sealBundle([record], "rotation", key));
   }
   const found = async () => (await audit.searchRecords({ resource })).records;
   await until(async () => (await found()).length > 0, 10_000);
@@ -163,7 +163,7 @@ test("a genuine record of one service does not enter as another's, though the th
   const { resource } = JSON.parse(record.leaf) as { resource: string };
   const before = await alarmCount();
   using bus = await as("rotation");
-  await bus.publish("claviger.audit.rotation", sealForBus(record, "rotation", key));
+  await bus.publish("claviger.audit.rotation", sealBundle([record], "rotation", key));
   await until(async () => (await alarmCount()) > before, 10_000);
   expect((await audit.searchRecords({ resource })).records).toEqual([]);
 });

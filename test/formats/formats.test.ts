@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openConfirmation, openFromBus } from "@claviger/audit-record";
+import { openBundle, openConfirmation } from "@claviger/audit-record";
 import { readConfigFile } from "@claviger/client";
 import { errorKinds } from "@claviger/domain-error";
 import {
@@ -75,15 +75,15 @@ describe("docs/formats.md", () => {
   });
 
   test("what the audit log's vectors carry opens with their key, and with no other", () => {
-    const record = vector("audit-record");
-    const key = bytes(record, "audit-key");
-    const opened = openFromBus(bytes(record, "message"), value(record, "service"), key);
-    expect(opened.leaf).toBe(value(record, "leaf"));
-    expect(() => openFromBus(bytes(record, "message"), "storage", key)).toThrow("authenticator");
+    const bundle = vector("audit-bundle");
+    const key = bytes(bundle, "audit-key");
+    const opened = openBundle(bytes(bundle, "message"), value(bundle, "service"), key);
+    expect(opened.map(({ leaf }) => leaf)).toEqual([value(bundle, "leaf-1"), value(bundle, "leaf-2")]);
+    expect(() => openBundle(bytes(bundle, "message"), "storage", key)).toThrow("authenticator");
     const confirmation = vector("audit-confirmation");
     const ids = openConfirmation(bytes(confirmation, "message"), value(confirmation, "service"), key);
     expect(JSON.stringify(ids)).toBe(value(confirmation, "ids"));
-    expect(() => openConfirmation(bytes(record, "message"), value(record, "service"), key)).toThrow();
+    expect(() => openConfirmation(bytes(bundle, "message"), value(bundle, "service"), key)).toThrow();
   });
 
   test("the checkpoint is signed by the vector's key, over the text before its empty line", () => {

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createECDH, createHmac } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { canonicalJson, commitment, sealConfirmation, sealForBus } from "@claviger/audit-record";
+import { bundleId, canonicalJson, commitment, sealBundle, sealConfirmation } from "@claviger/audit-record";
 import { parseEnrollmentToken } from "@claviger/client";
 import { DomainError, isErrorKind } from "@claviger/domain-error";
 import { appendLeaves, ecdsaKeyId, emptyRoot, formatVerifierKey, leafHash, nodeMap } from "@claviger/merkle";
@@ -151,15 +151,23 @@ function rowSeal(fields: Fields) {
 function auditRecord(fields: Fields) {
   const [leaf, personal] = [value(fields, "leaf"), value(fields, "personal")];
   const salt = bytes(fields, "salt");
-  const { id } = JSON.parse(leaf) as { id: string };
   const bare = { ...(JSON.parse(leaf) as object), personalHash: commitment(personal, salt) };
-  const service = value(fields, "service");
   return {
     leaf: canonicalJson(bare),
     personal: canonicalJson(JSON.parse(personal)),
     "leaf-hash": hex(leafHash(Buffer.from(leaf, "utf8"))),
-    message: hex(sealForBus({ id, leaf, personal, salt }, service, bytes(fields, "audit-key"))),
   };
+}
+
+function auditBundle(fields: Fields) {
+  const records = ["1", "2"].map((number) => {
+    const leaf = value(fields, `leaf-${number}`);
+    const { id } = JSON.parse(leaf) as { id: string };
+    const personal = value(fields, `personal-${number}`);
+    return { id, leaf, personal, salt: bytes(fields, `salt-${number}`) };
+  });
+  const message = sealBundle(records, value(fields, "service"), bytes(fields, "audit-key"));
+  return { id: bundleId(records), message: hex(message) };
 }
 
 function auditConfirmation(fields: Fields) {
@@ -266,6 +274,7 @@ export const recompute: Readonly<
   "material-digest": digestOfMaterial,
   "row-seal": rowSeal,
   "audit-record": auditRecord,
+  "audit-bundle": auditBundle,
   "audit-confirmation": auditConfirmation,
   merkle,
   "verifier-key": verifierKey,

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { buildAuditRecord, openFromBus, sealConfirmation } from "@claviger/audit-record";
+import { buildAuditRecord, openBundle, sealConfirmation } from "@claviger/audit-record";
 import type { Bus, BusMessage } from "@claviger/bus";
 import { DomainError } from "@claviger/domain-error";
 import { afterEach, expect, test } from "vitest";
@@ -40,9 +40,15 @@ function fakeBus() {
 const idOf = (letter: string): string =>
   `${letter.repeat(8)}-${`${letter.repeat(4)}-`.repeat(3)}${letter.repeat(12)}`;
 
-function record(letter: string) {
+function idsIn(stored: ReadonlyMap<string, Uint8Array>): string[] {
+  return [...stored.values()]
+    .flatMap((message) => openBundle(message, "generator", auditKey))
+    .map(({ id }) => id);
+}
+
+function record(letter: string, id = idOf(letter), note = "") {
   return buildAuditRecord({
-    id: idOf(letter),
+    id,
     time: new Date(),
     service: "generator",
     method: "m",
@@ -50,7 +56,7 @@ function record(letter: string) {
     resource: "*",
     outcome: "allowed",
     traceId: "",
-    details: {},
+    details: { note },
     personal: { actor: "a", certificateSerial: "" },
   });
 }
@@ -86,8 +92,44 @@ test("what was kept while the bus was away survives a restart and reaches the bu
   expect(stored.size).toBe(0);
   state.away = false;
   await using _second = await openSpool(bus, path);
-  await until(() => stored.size === 3);
-  expect(openFromBus(stored.get(idOf("b"))!, "generator", auditKey).id).toBe(idOf("b"));
+  await until(() => idsIn(stored).length === 3);
+  expect(idsIn(stored)).toEqual(["a", "b", "c"].map(idOf));
+});
+
+test("records that come together travel together, within the bounds of a bundle", async () => {
+  const { bus, stored } = fakeBus();
+  await using spool = await openSpool(bus);
+  const letters = Array.from({ length: 300 }, (_, at) => at);
+  await Promise.all(
+    letters.map((at) =>
+      spool.keep(record("a", `${String(at).padStart(8, "0")}-0000-0000-0000-000000000000`)),
+    ),
+  );
+  await until(() => idsIn(stored).length === 300);
+  expect(stored.size).toBe(3);
+  const large = Array.from({ length: 40 }, (_, at) =>
+    record("b", `${String(at).padStart(8, "1")}-0000-0000-0000-000000000000`, "x".repeat(4000)),
+  );
+  await Promise.all(large.map((each) => spool.keep(each)));
+  await until(() => idsIn(stored).length === 340);
+  for (const payload of stored.values()) expect(payload.length).toBeLessThanOrEqual(256 * 1024);
+});
+
+test("what the bus took and the log did not confirm goes again after a restart, and what it confirmed does not", async () => {
+  const { bus, confirm, stored } = fakeBus();
+  const directory = mkdtempSync(join(tmpdir(), "claviger-spool-"));
+  directories.push(directory);
+  const path = join(directory, "spool.db");
+  const first = await openSpool(bus, path);
+  await first.keep(record("a"));
+  await first.keep(record("b"));
+  await until(() => stored.size === 2);
+  confirm([idOf("a")]);
+  await first[Symbol.asyncDispose]();
+  stored.clear();
+  await using _second = await openSpool(bus, path);
+  await until(() => stored.size === 1);
+  expect(idsIn(stored)).toEqual([idOf("b")]);
 });
 
 test("past its bound the spool refuses, and takes again once the log has confirmed", async () => {

@@ -1,8 +1,9 @@
-import { type AuditRecord, openConfirmation, sealForBus } from "@claviger/audit-record";
+import { type AuditRecord, openConfirmation } from "@claviger/audit-record";
 import type { Bus } from "@claviger/bus";
 import { DomainError } from "@claviger/domain-error";
+import { bundle } from "./bundling.ts";
+import { Shipper } from "./shipper.ts";
 import { SpoolFile } from "./spool-file.ts";
-import type { SpoolRow } from "./spool-protocol.ts";
 
 export interface AuditSpoolOptions {
   path: string;
@@ -15,43 +16,38 @@ export interface AuditSpoolOptions {
 }
 
 const recordsMaxDefault = 500_000;
-const shipBatchMax = 500;
-const idleMilliseconds = 1000;
-const confirmationMilliseconds = 30_000;
 
 interface Waiting {
-  row: SpoolRow;
+  record: AuditRecord;
   resolve: () => void;
   reject: (error: unknown) => void;
 }
 
 /**
- * Keeps audit records on the local disk before an answer goes out, many in one commit, and ships
- * them to the bus in the background until the log has confirmed each.
+ * Keeps audit records on the local disk before an answer goes out, in bundles and many in one commit,
+ * and ships them to the bus in the background until the log has confirmed each.
  */
 export class AuditSpool implements AsyncDisposable {
   readonly #options: AuditSpoolOptions;
   readonly #file: SpoolFile;
+  readonly #shipper: Shipper;
   #waiting: Waiting[] = [];
   #committing = false;
   #held = 0;
-  #shipping: Promise<void> | undefined;
-  #shipAgain = false;
-  #timer: NodeJS.Timeout | undefined;
-  #closed = false;
 
   private constructor(options: AuditSpoolOptions, file: SpoolFile, held: number) {
     this.#options = options;
     this.#file = file;
     this.#held = held;
+    this.#shipper = new Shipper({ ...options, file });
   }
 
   static async open(options: AuditSpoolOptions): Promise<AuditSpool> {
     const file = new SpoolFile(options.path);
-    const { count = 0 } = await file.ask({ do: "count" });
-    const spool = new AuditSpool(options, file, count);
-    options.bus.subscribe(`claviger.confirm.${options.service}`, (message) => spool.#confirm(message.data));
-    spool.#ship();
+    const { records = 0 } = await file.ask({ do: "count" });
+    const spool = new AuditSpool(options, file, records);
+    options.bus.subscribe(`claviger.confirm.${options.service}`, ({ data }) => void spool.#confirm(data));
+    spool.#shipper.wake();
     return spool;
   }
 
@@ -69,10 +65,8 @@ export class AuditSpool implements AsyncDisposable {
       );
     }
     this.#held += 1;
-    const { auditKey, service } = this.#options;
-    const row = { id: record.id, payload: sealForBus(record, service, auditKey) };
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ row, resolve, reject });
+      this.#waiting.push({ record, resolve, reject });
       if (!this.#committing) {
         this.#committing = true;
         setImmediate(() => void this.#commit());
@@ -82,80 +76,37 @@ export class AuditSpool implements AsyncDisposable {
 
   /** One commit for everything that came while the one before was under way. */
   async #commit(): Promise<void> {
+    const { auditKey, service } = this.#options;
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting;
+      const taken = this.#waiting;
       this.#waiting = [];
       try {
-        await this.#file.ask({ do: "keep", rows: batch.map(({ row }) => row) });
-        for (const { resolve } of batch) resolve();
+        const records = taken.map(({ record }) => record);
+        await this.#file.ask({ do: "keep", bundles: bundle(records, service, auditKey) });
+        for (const { resolve } of taken) resolve();
+        this.#shipper.wake();
       } catch (error) {
-        this.#held -= batch.length;
-        for (const { reject } of batch) reject(error);
+        this.#held -= taken.length;
+        for (const { reject } of taken) reject(error);
       }
     }
     this.#committing = false;
-    this.#ship();
   }
 
-  #ship(): void {
-    if (this.#closed) return;
-    this.#shipAgain = true;
-    this.#shipping ??= this.#shipAll().finally(() => {
-      this.#shipping = undefined;
-      clearTimeout(this.#timer);
-      if (!this.#closed) this.#timer = setTimeout(() => this.#ship(), idleMilliseconds).unref();
-      if (this.#shipAgain) this.#ship();
-    });
-  }
-
-  async #shipAll(): Promise<void> {
-    while (this.#shipAgain && !this.#closed) {
-      this.#shipAgain = false;
-      try {
-        if ((await this.#shipBatch()) === shipBatchMax) this.#shipAgain = true;
-      } catch (error) {
-        this.#options.onTrouble?.(`audit records wait in the spool: ${(error as Error).message}`);
-        await new Promise((resolve) => setTimeout(resolve, idleMilliseconds / 4));
-      }
-    }
-  }
-
-  async #shipBatch(): Promise<number> {
-    const { bus, service } = this.#options;
-    const publishedBefore = Date.now() - confirmationMilliseconds;
-    const { rows = [] } = await this.#file.ask({ do: "pending", publishedBefore, limit: shipBatchMax });
-    if (rows.length === 0) return 0;
-    const sent = await Promise.allSettled(
-      rows.map((row) => bus.publish(`claviger.audit.${service}`, row.payload, row.id)),
-    );
-    const ids = rows.filter((_, at) => sent[at]?.status === "fulfilled").map((row) => row.id);
-    await this.#file.ask({ do: "published", ids, at: Date.now() });
-    if (ids.length < rows.length) {
-      this.#options.onTrouble?.(`${rows.length - ids.length} audit records wait for the bus`);
-    }
-    return ids.length;
-  }
-
-  #confirm(message: Uint8Array): void {
+  async #confirm(message: Uint8Array): Promise<void> {
     const { auditKey, onTrouble, service } = this.#options;
     try {
       const ids = openConfirmation(message, service, auditKey);
-      this.#file
-        .ask({ do: "forget", ids })
-        .then(() => this.#file.ask({ do: "count" }))
-        .then(({ count = 0 }) => {
-          this.#held = count + this.#waiting.length;
-        })
-        .catch((error: Error) => onTrouble?.(error.message));
+      const { records = 0 } = await this.#file.ask({ do: "forget", ids });
+      this.#held -= records;
+      this.#shipper.confirmed(ids);
     } catch (error) {
       onTrouble?.(`a confirmation was not taken: ${(error as Error).message}`);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    await this.#shipping;
+    await this.#shipper[Symbol.asyncDispose]();
     await this.#file.close();
   }
 }

@@ -1,30 +1,33 @@
 import { DatabaseSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
-import type { SpoolAnswer, SpoolCommand, SpoolRow } from "./spool-protocol.ts";
+import type { NumberedBundle, SpoolAnswer, SpoolCommand } from "./spool-protocol.ts";
 
 /** The only thread that touches the spool's file. Synchronous on purpose: an answer means it is on disk. */
 const { path } = workerData as { path: string };
 const database = new DatabaseSync(path);
 database.exec(`
   PRAGMA journal_mode = WAL;
-  PRAGMA synchronous = FULL;
-  CREATE TABLE IF NOT EXISTS spool (
+  CREATE TABLE IF NOT EXISTS bundles (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     payload BLOB NOT NULL,
-    published_at INTEGER
+    records INTEGER NOT NULL
   );
 `);
-const insert = database.prepare("INSERT OR IGNORE INTO spool (id, payload) VALUES (?, ?)");
-const pending = database.prepare(
-  "SELECT id, payload FROM spool WHERE published_at IS NULL OR published_at < ? ORDER BY sequence LIMIT ?",
+const insert = database.prepare("INSERT OR IGNORE INTO bundles (id, payload, records) VALUES (?, ?, ?)");
+const read = database.prepare(
+  "SELECT sequence, id, payload, records FROM bundles WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?",
 );
-const markPublished = database.prepare("UPDATE spool SET published_at = ? WHERE id = ?");
-const remove = database.prepare("DELETE FROM spool WHERE id = ?");
-const count = database.prepare("SELECT count(*) AS count FROM spool");
+const remove = database.prepare("DELETE FROM bundles WHERE id = ? RETURNING records");
+const count = database.prepare("SELECT coalesce(sum(records), 0) AS records FROM bundles");
 
-function inTransaction(work: () => void): void {
-  database.exec("BEGIN IMMEDIATE");
+interface Counted {
+  records: number;
+}
+
+/** FULL waits for the disk. What is lost of NORMAL in a power cut is done again: the log takes a record once. */
+function inTransaction(synchronous: "FULL" | "NORMAL", work: () => void): void {
+  database.exec(`PRAGMA synchronous = ${synchronous}; BEGIN IMMEDIATE`);
   try {
     work();
     database.exec("COMMIT");
@@ -34,27 +37,26 @@ function inTransaction(work: () => void): void {
   }
 }
 
-function carryOut(command: SpoolCommand): { rows?: SpoolRow[]; count?: number } {
+function carryOut(command: SpoolCommand): Omit<SpoolAnswer, "number" | "error"> {
   switch (command.do) {
     case "keep":
-      inTransaction(() => {
-        for (const row of command.rows) insert.run(row.id, row.payload);
+      inTransaction("FULL", () => {
+        for (const { id, payload, records } of command.bundles) insert.run(id, payload, records);
       });
       return {};
-    case "pending":
-      return { rows: pending.all(command.publishedBefore, command.limit) as unknown as SpoolRow[] };
-    case "published":
-      inTransaction(() => {
-        for (const id of command.ids) markPublished.run(command.at, id);
+    case "read": {
+      const bundles = read.all(command.after, command.upTo, command.limit) as unknown as NumberedBundle[];
+      return { bundles };
+    }
+    case "forget": {
+      let records = 0;
+      inTransaction("NORMAL", () => {
+        for (const id of command.ids) records += (remove.get(id) as Counted | undefined)?.records ?? 0;
       });
-      return {};
-    case "forget":
-      inTransaction(() => {
-        for (const id of command.ids) remove.run(id);
-      });
-      return {};
+      return { records };
+    }
     case "count":
-      return { count: Number((count.get() as { count: number }).count) };
+      return { records: (count.get() as unknown as Counted).records };
     case "close":
       database.close();
       return {};

@@ -1,4 +1,4 @@
-import { type AuditRecord, sealForBus } from "@claviger/audit-record";
+import { type AuditRecord, sealBundle } from "@claviger/audit-record";
 import type { Database, Transaction } from "@claviger/database";
 import type { OutboxRelay } from "./relay.ts";
 
@@ -23,7 +23,7 @@ export function createDatabaseAuditedWork(options: {
     transaction.query("INSERT INTO outbox (id, kind, subject, payload) VALUES ($1, 'audit', $2, $3)", [
       record.id,
       `claviger.audit.${service}`,
-      sealForBus(record, service, auditKey),
+      sealBundle([record], service, auditKey),
     ]);
   return {
     run: (work, record) =>

@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
 import type { Identity } from "@claviger/identity";
+import { pooledRandomBytes } from "@claviger/pooled-random";
 
 export interface CallContext<Unit> {
   /** Who calls, out of its certificate. */
@@ -23,5 +23,5 @@ const traceparentPattern = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
 /** The trace id of a W3C `traceparent`, or a new one. */
 export function traceIdFrom(traceparent: string | undefined): string {
   const given = traceparentPattern.exec(traceparent ?? "")?.[1];
-  return given !== undefined && !/^0+$/.test(given) ? given : randomBytes(16).toString("hex");
+  return given !== undefined && !/^0+$/.test(given) ? given : pooledRandomBytes(16).toString("hex");
 }

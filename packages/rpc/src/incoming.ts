@@ -22,15 +22,25 @@ export function incoming(
   listener: Listener,
   request?: { message: unknown },
 ): IncomingCall {
-  const abort = new AbortController();
-  (call as RawUnaryCall).on("cancelled", () => abort.abort());
+  let abort: AbortController | undefined;
   return {
     method,
     request: request ?? (call as RawUnaryCall).request,
     traceId: traceIdFrom(call.metadata.get("traceparent")[0]?.toString()),
-    signal: abort.signal,
+    /** Made when somebody looks: few do, and it costs more than the rest of this. */
+    get signal() {
+      abort ??= abortWith(call);
+      return abort.signal;
+    },
     authenticate: authenticator(call, listener),
   };
+}
+
+function abortWith(call: RawCall): AbortController {
+  const abort = new AbortController();
+  if (call.cancelled) abort.abort();
+  else (call as RawUnaryCall).on("cancelled", () => abort.abort());
+  return abort;
 }
 
 /** Looks again at each call: what a connection was let in with may have run out since. */

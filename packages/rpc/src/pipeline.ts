@@ -86,7 +86,9 @@ export async function passPipeline<Unit, Answer>(
       caller: identity,
       certificateSerial: attempt.certificateSerial,
       traceId: call.traceId,
-      signal: call.signal,
+      get signal() {
+        return call.signal;
+      },
       unit,
       concerns: (subject) => {
         attempt.subject = bounded(subject);

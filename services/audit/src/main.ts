@@ -17,7 +17,8 @@ import { auditPolicy } from "./policy.ts";
 import { createSequencer } from "./sequencer.ts";
 
 const service = "audit";
-const batchMax = 500;
+/** Bundles: of up to 128 records each, which is what one transaction takes well. */
+const batchMax = 100;
 
 const logger = createLogger(service);
 await runService(logger, start);

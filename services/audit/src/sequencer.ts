@@ -1,5 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { type AuditRecord, buildAuditRecord, openFromBus, sealConfirmation } from "@claviger/audit-record";
+import {
+  type AuditRecord,
+  buildAuditRecord,
+  bundleId,
+  openBundle,
+  sealConfirmation,
+} from "@claviger/audit-record";
 import type { Bus, BusMessage } from "@claviger/bus";
 import type { Database, Transaction } from "@claviger/database";
 import { appendLeaves, frontierCoordinates, leafHash } from "@claviger/merkle";
@@ -17,13 +23,14 @@ export interface SequencerOptions {
 
 interface Arrived {
   writer: string;
-  record: AuditRecord;
+  records: AuditRecord[];
 }
 
 const subjectPrefix = "claviger.audit.";
 
 /**
- * Takes records off the bus, appends each once to the tree, and confirms them to their writers. What
+ * Takes bundles of records off the bus, appends each record once to the tree, and confirms the bundles to
+ * their writers. What
  * does not carry its writer's authenticator never enters as the record it claims to be; that it was
  * tried does.
  */
@@ -31,7 +38,7 @@ export function createSequencer(options: SequencerOptions): (messages: BusMessag
   return async (messages) => {
     const { arrived, forged } = openAll(messages, options.writerKeys);
     const alarms = forged.length === 0 ? [] : [forgeryRecord(forged, options.now())];
-    const records = [...arrived.map(({ record }) => record), ...alarms];
+    const records = [...arrived.flatMap((bundle) => bundle.records), ...alarms];
     if (records.length > 0) {
       await options.database.transaction((tx) => append(tx, records, options.now()));
       options.onAppended();
@@ -49,7 +56,7 @@ function openAll(messages: readonly BusMessage[], keys: ReadonlyMap<string, Buff
     const key = keys.get(writer);
     try {
       if (key === undefined) throw new Error("nobody writes there");
-      arrived.push({ writer, record: openFromBus(message.data, writer, key) });
+      arrived.push({ writer, records: openBundle(message.data, writer, key) });
     } catch (error) {
       forged.push(`${message.subject.slice(0, 100)}: ${(error as Error).message}`);
     }
@@ -96,7 +103,7 @@ async function append(tx: Transaction, records: readonly AuditRecord[], recorded
 function confirm({ bus, writerKeys }: SequencerOptions, arrived: readonly Arrived[]): void {
   const byWriter = Map.groupBy(arrived, ({ writer }) => writer);
   for (const [writer, items] of byWriter) {
-    const ids = items.map(({ record }) => record.id);
+    const ids = items.map(({ records }) => bundleId(records));
     bus.broadcast(`claviger.confirm.${writer}`, sealConfirmation(ids, writer, writerKeys.get(writer)!));
   }
 }

@@ -1,7 +1,9 @@
 import { DomainError } from "@claviger/domain-error";
+import { pooledRandomBytes } from "@claviger/pooled-random";
 import {
   type CiphertextParts,
   encodeHeader,
+  nonceBytes,
   notACiphertext,
   parseCiphertext,
   suiteOf,
@@ -12,7 +14,6 @@ import type { KeyMechanism } from "../mechanisms/mechanism.ts";
 import { encryptOaep } from "../mechanisms/public-key.ts";
 import type { UsableKey } from "../usable-key.ts";
 import { associatedDataBytesMax, checkSize, ciphertextBytesMax, plaintextBytesMax } from "./limits.ts";
-import { freshNonce } from "./nonces.ts";
 
 export interface Sealed {
   plaintext: Uint8Array;
@@ -41,7 +42,8 @@ export function sealItem(key: UsableKey, mechanism: KeyMechanism, item: Sealed):
     const label = boundData(header, item.associatedData);
     return Buffer.concat([header, encryptOaep(scheme, key.publicKey, label, item.plaintext)]);
   }
-  const nonce = freshNonce();
+  // SP 800-38D section 8.2.2: random, 96 bits.
+  const nonce = pooledRandomBytes(nonceBytes);
   const header = encodeHeader(idBytes, version, suiteOf(scheme), nonce);
   const sealed = mechanism.seal!(nonce, boundData(header, item.associatedData), item.plaintext);
   return sealed instanceof Promise

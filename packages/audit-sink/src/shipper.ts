@@ -1,0 +1,108 @@
+import type { Bus } from "@claviger/bus";
+import type { SpoolFile } from "./spool-file.ts";
+import type { NumberedBundle } from "./spool-protocol.ts";
+
+export interface ShipperOptions {
+  file: SpoolFile;
+  service: string;
+  bus: Bus;
+  onTrouble?: (what: string) => void;
+}
+
+const bundlesMax = 16;
+const idleMilliseconds = 1000;
+const retryMilliseconds = 250;
+/** A bundle that the log has not confirmed by then is sent again; the log takes each record once. */
+const confirmationMilliseconds = 30_000;
+
+/**
+ * Carries the spool's bundles to the bus, in order. How far it has come is nowhere but here: after a restart
+ * everything that the log has not confirmed goes once more.
+ */
+export class Shipper implements AsyncDisposable {
+  readonly #options: ShipperOptions;
+  /** The sequence up to which the bus has taken everything. */
+  #shipped = 0;
+  /** What was shipped up to `upTo` and is here still at `at` goes again, beginning with the first. */
+  #overdue = { upTo: 0, at: performance.now() + confirmationMilliseconds, lastSent: "" };
+  #running: Promise<void> | undefined;
+  #again = false;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: ShipperOptions) {
+    this.#options = options;
+  }
+
+  /** Something was kept. Cheap; call it after every commit. */
+  wake(): void {
+    if (this.#closed) return;
+    this.#again = true;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+      clearTimeout(this.#timer);
+      if (!this.#closed) this.#timer = setTimeout(() => this.wake(), idleMilliseconds).unref();
+      if (this.#again) this.wake();
+    });
+  }
+
+  async #run(): Promise<void> {
+    while (this.#again && !this.#closed) {
+      this.#again = false;
+      try {
+        await this.#shipAgain();
+        while (
+          !this.#closed &&
+          (await this.#ship(this.#shipped, Number.MAX_SAFE_INTEGER)).length === bundlesMax
+        ) {
+          // Until nothing is left.
+        }
+      } catch (error) {
+        this.#options.onTrouble?.(`audit records wait in the spool: ${(error as Error).message}`);
+        await new Promise((resolve) => setTimeout(resolve, retryMilliseconds));
+      }
+    }
+  }
+
+  /** Sends the next bundles. @throws where the bus did not take one: it and what came after it go again */
+  async #ship(after: number, upTo: number): Promise<NumberedBundle[]> {
+    const { bus, file, service } = this.#options;
+    const { bundles = [] } = await file.ask({ do: "read", after, upTo, limit: bundlesMax });
+    const sent = await Promise.allSettled(
+      bundles.map(({ id, payload }) => bus.publish(`claviger.audit.${service}`, payload, id)),
+    );
+    const failed = sent.findIndex(({ status }) => status === "rejected");
+    const last = bundles[failed === -1 ? bundles.length - 1 : failed - 1];
+    if (last !== undefined) this.#shipped = Math.max(this.#shipped, last.sequence);
+    if (failed !== -1) throw (sent[failed] as PromiseRejectedResult).reason;
+    return bundles;
+  }
+
+  /**
+   * A few at a time, the next when the log has confirmed the last: where the log is away, a spool that is sent
+   * over and over would fill up the bus.
+   */
+  async #shipAgain(): Promise<void> {
+    if (performance.now() < this.#overdue.at) return;
+    const at = performance.now() + confirmationMilliseconds;
+    const sent = this.#overdue.upTo === 0 ? [] : await this.#ship(0, this.#overdue.upTo);
+    const last = sent.at(-1);
+    this.#overdue =
+      last === undefined
+        ? { upTo: this.#shipped, at, lastSent: "" }
+        : { upTo: this.#overdue.upTo, at, lastSent: last.id };
+  }
+
+  /** The log has these bundles. */
+  confirmed(ids: readonly string[]): void {
+    if (!ids.includes(this.#overdue.lastSent)) return;
+    this.#overdue.at = 0;
+    this.wake();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+  }
+}
