@@ -1,4 +1,4 @@
-import { type AuditRecord, openConfirmation } from "@claviger/audit-record";
+import { type AuditRecord, bundleRecordsMax, openConfirmation } from "@claviger/audit-record";
 import type { Bus } from "@claviger/bus";
 import { DomainError } from "@claviger/domain-error";
 import { bundle } from "./bundling.ts";
@@ -16,6 +16,9 @@ export interface AuditSpoolOptions {
 }
 
 const recordsMaxDefault = 500_000;
+/** So many at once are a crowd: their commit waits a moment for more. */
+const crowd = 4;
+const gatherMilliseconds = 2;
 
 interface Waiting {
   record: AuditRecord;
@@ -69,28 +72,39 @@ export class AuditSpool implements AsyncDisposable {
       this.#waiting.push({ record, resolve, reject });
       if (!this.#committing) {
         this.#committing = true;
-        setImmediate(() => void this.#commit());
+        void this.#commitAll();
       }
     });
   }
 
-  /** One commit for everything that came while the one before was under way. */
-  async #commit(): Promise<void> {
-    const { auditKey, service } = this.#options;
+  async #commitAll(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const taken = this.#waiting;
-      this.#waiting = [];
-      try {
-        const records = taken.map(({ record }) => record);
-        await this.#file.ask({ do: "keep", bundles: bundle(records, service, auditKey) });
-        for (const { resolve } of taken) resolve();
-        this.#shipper.wake();
-      } catch (error) {
-        this.#held -= taken.length;
-        for (const { reject } of taken) reject(error);
-      }
+      await this.#gather();
+      await this.#commit();
     }
     this.#committing = false;
+  }
+
+  /** Lets more records come into this commit, where many callers are about; who calls alone never waits. */
+  async #gather(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (this.#waiting.length < crowd || this.#waiting.length >= bundleRecordsMax) return;
+    await new Promise((resolve) => setTimeout(resolve, gatherMilliseconds));
+  }
+
+  async #commit(): Promise<void> {
+    const { auditKey, service } = this.#options;
+    const taken = this.#waiting;
+    this.#waiting = [];
+    try {
+      const records = taken.map(({ record }) => record);
+      await this.#file.ask({ do: "keep", bundles: bundle(records, service, auditKey) });
+      for (const { resolve } of taken) resolve();
+      this.#shipper.wake();
+    } catch (error) {
+      this.#held -= taken.length;
+      for (const { reject } of taken) reject(error);
+    }
   }
 
   async #confirm(message: Uint8Array): Promise<void> {

@@ -11,6 +11,8 @@ export interface ShipperOptions {
 
 const bundlesMax = 16;
 const idleMilliseconds = 1000;
+/** Between two looks at the spool: what is kept meanwhile goes together. */
+const pauseMilliseconds = 10;
 const retryMilliseconds = 250;
 /** A bundle that the log has not confirmed by then is sent again; the log takes each record once. */
 const confirmationMilliseconds = 30_000;
@@ -57,9 +59,10 @@ export class Shipper implements AsyncDisposable {
         ) {
           // Until nothing is left.
         }
+        await pause(pauseMilliseconds);
       } catch (error) {
         this.#options.onTrouble?.(`audit records wait in the spool: ${(error as Error).message}`);
-        await new Promise((resolve) => setTimeout(resolve, retryMilliseconds));
+        await pause(retryMilliseconds);
       }
     }
   }
@@ -105,4 +108,8 @@ export class Shipper implements AsyncDisposable {
     clearTimeout(this.#timer);
     await this.#running;
   }
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -40,10 +40,15 @@ export class LeaseCache<V> {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
     if (this.#now() - entry.askedAt >= entry.leaseMilliseconds) return undefined;
-    // Most recently used last: a Map keeps insertion order.
+    this.#touch(key, entry);
+    return entry.value;
+  }
+
+  /** Most recently used last: a Map keeps insertion order. While there is room nobody asks for the order. */
+  #touch(key: string, entry: Entry<V>): void {
+    if (this.#entries.size < this.#options.entriesMax / 2) return;
     this.#entries.delete(key);
     this.#entries.set(key, entry);
-    return entry.value;
   }
 
   /**

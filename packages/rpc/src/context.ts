@@ -16,6 +16,8 @@ export interface CallContext<Unit> {
   concerns(subject: string): void;
   /** Facts for the audit record. Never a secret. */
   note(details: Readonly<Record<string, string | number | boolean>>): void;
+  /** The same for what goes on after the transaction, such as a stream's messages. */
+  withoutUnit(): CallContext<undefined>;
 }
 
 const traceparentPattern = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;

@@ -141,7 +141,7 @@ function streamHandler<Unit>(
       options,
       incoming(call, method, options),
       row,
-      async (request, context) => ({ request, context: { ...context, unit: undefined } }),
+      async (request, context) => ({ request, context: context.withoutUnit() }),
     );
     admitted
       .then(({ request, context }) => writeAll(call, method, handler(request, context)))

@@ -22,18 +22,30 @@ export function incoming(
   listener: Listener,
   request?: { message: unknown },
 ): IncomingCall {
-  let abort: AbortController | undefined;
-  return {
-    method,
-    request: request ?? (call as RawUnaryCall).request,
-    traceId: traceIdFrom(call.metadata.get("traceparent")[0]?.toString()),
-    /** Made when somebody looks: few do, and it costs more than the rest of this. */
-    get signal() {
-      abort ??= abortWith(call);
-      return abort.signal;
-    },
-    authenticate: authenticator(call, listener),
-  };
+  return new Incoming(call, method, listener, request ?? (call as RawUnaryCall).request);
+}
+
+class Incoming implements IncomingCall {
+  readonly method: DescMethod;
+  readonly request: IncomingCall["request"];
+  readonly traceId: string;
+  readonly authenticate: IncomingCall["authenticate"];
+  readonly #call: RawCall;
+  #abort: AbortController | undefined;
+
+  constructor(call: RawCall, method: DescMethod, listener: Listener, request: IncomingCall["request"]) {
+    this.#call = call;
+    this.method = method;
+    this.request = request;
+    this.traceId = traceIdFrom(call.metadata.get("traceparent")[0]?.toString());
+    this.authenticate = authenticator(call, listener);
+  }
+
+  /** Made when somebody looks: few do, and it costs more than the rest of this. */
+  get signal(): AbortSignal {
+    this.#abort ??= abortWith(this.#call);
+    return this.#abort.signal;
+  }
 }
 
 function abortWith(call: RawCall): AbortController {

@@ -82,22 +82,9 @@ export async function passPipeline<Unit, Answer>(
     recordAttempt(options, call, attempt, outcome, errorKind);
   try {
     const { identity, request } = await admit(options, call, row, attempt);
-    const contextFor = (unit: Unit): CallContext<Unit> => ({
-      caller: identity,
-      certificateSerial: attempt.certificateSerial,
-      traceId: call.traceId,
-      get signal() {
-        return call.signal;
-      },
-      unit,
-      concerns: (subject) => {
-        attempt.subject = bounded(subject);
-      },
-      note: (details) => Object.assign(attempt.details, boundedDetails({ ...details })),
-    });
     const work = (unit: Unit): Promise<Answer> => {
       attempt.details = {};
-      return handle(request, contextFor(unit));
+      return handle(request, new PipelineContext(call, attempt, identity, unit));
     };
     if (attempt.exempt) return await options.auditedWork.runUnrecorded(work);
     return await options.auditedWork.run(work, () => recordOf("allowed"));
@@ -112,6 +99,48 @@ export async function passPipeline<Unit, Answer>(
       });
     }
     throw refusal;
+  }
+}
+
+class PipelineContext<Unit> implements CallContext<Unit> {
+  readonly caller: Identity;
+  readonly unit: Unit;
+  readonly #call: IncomingCall;
+  readonly #attempt: Attempt;
+
+  constructor(call: IncomingCall, attempt: Attempt, caller: Identity, unit: Unit) {
+    this.caller = caller;
+    this.unit = unit;
+    this.#call = call;
+    this.#attempt = attempt;
+  }
+
+  get certificateSerial(): string {
+    return this.#attempt.certificateSerial;
+  }
+
+  get traceId(): string {
+    return this.#call.traceId;
+  }
+
+  get signal(): AbortSignal {
+    return this.#call.signal;
+  }
+
+  // Fields rather than methods, since handlers take them off the context.
+  readonly concerns = (subject: string): void => {
+    this.#attempt.subject = bounded(subject);
+  };
+
+  readonly note = (details: Attempt["details"]): void => {
+    for (const [name, value] of Object.entries(details)) {
+      this.#attempt.details[name] = typeof value === "string" ? bounded(value) : value;
+    }
+  };
+
+  /** For what goes on after the transaction. */
+  withoutUnit(): CallContext<undefined> {
+    return new PipelineContext(this.#call, this.#attempt, this.caller, undefined);
   }
 }
 
@@ -169,13 +198,6 @@ const auditedTextCharactersMax = 512;
 function bounded(text: string): string {
   const cut = text.length <= auditedTextCharactersMax ? text : `${text.slice(0, auditedTextCharactersMax)}…`;
   return cut.replace(/\p{Cc}/gu, "\ufffd");
-}
-
-function boundedDetails(details: Attempt["details"]): Attempt["details"] {
-  const entries = Object.entries(details).map(
-    ([name, value]) => [name, typeof value === "string" ? bounded(value) : value] as const,
-  );
-  return Object.fromEntries(entries);
 }
 
 function recordAttempt<Unit>(
