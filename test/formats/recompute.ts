@@ -66,7 +66,7 @@ async function ciphertext(fields: Fields) {
   const keyId = value(fields, "key-id");
   const header = encodeHeader(uuidBytes(keyId), Number(value(fields, "version")), "aes-256-gcm", nonce);
   const bound = Buffer.concat([header, bytes(fields, "associated-data")]);
-  const sealed = await mechanism.seal!(nonce, bound, bytes(fields, "plaintext"));
+  const sealed = Buffer.concat(await mechanism.seal!(nonce, bound, bytes(fields, "plaintext")));
   const parsed = parseCiphertext(bytes(fields, "ciphertext"))!;
   const boundAgain = Buffer.concat([parsed.header, bytes(fields, "associated-data")]);
   return {

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createClaviger } from "@claviger/client";
 import { serviceIdentity } from "@claviger/identity";
 import {
   chooseFreeBlock,
+  findPkcs11Module,
   type Layout,
   layoutOf,
   portsOf,
@@ -15,6 +16,7 @@ import {
   spawnSupervisor,
 } from "@claviger/local";
 import type { Target } from "./load-protocol.ts";
+import type { LoopSurroundings } from "./loops.ts";
 import { workloads } from "./workloads.ts";
 
 export const clone = resolve(import.meta.dirname, "../../..");
@@ -89,7 +91,7 @@ export class BenchInstallation implements AsyncDisposable {
     using claviger = createClaviger({ config: this.layout.configurationFile });
     await claviger.keyrings.createKeyring({ name: "bench" });
     const rows = Object.values(workloads);
-    for (const name of new Set(rows.map(({ key }) => key))) {
+    for (const name of new Set(rows.filter(({ constant }) => constant).map(({ key }) => key))) {
       const { algorithm, protection } = rows.find(({ key }) => key === name)!;
       await claviger.keyGeneration.createKey({ name, algorithm, protection });
     }
@@ -104,6 +106,21 @@ export class BenchInstallation implements AsyncDisposable {
       pid,
       serverIdentity: serviceIdentity(trustDomain, "generator").uri,
       identityDirectory: this.layout.administratorDirectory,
+    };
+  }
+
+  /** For the loops that need a database and an HSM's module. */
+  async surroundings(): Promise<LoopSurroundings> {
+    const { socketDirectory, superuserPassword } = this.layout.postgresql;
+    return {
+      pkcs11Module: findPkcs11Module(),
+      directory: this.workDirectory,
+      database: {
+        host: socketDirectory,
+        port: portsOf(this.#basePort).postgresql,
+        user: "postgres",
+        password: (await readFile(superuserPassword, "utf8")).trim(),
+      },
     };
   }
 

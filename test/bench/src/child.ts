@@ -1,7 +1,14 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import type { LoadAnswer, LoadRequest, LoadResult } from "./load-protocol.ts";
+import type {
+  LoadAnswer,
+  LoadRequest,
+  LoadResult,
+  LoopAnswer,
+  LoopRequest,
+  LoopResult,
+} from "./load-protocol.ts";
 
 const startMilliseconds = 15_000;
 /** Beyond the request's own seconds: connecting, and calls under way at the end. */
@@ -57,6 +64,31 @@ export class Load extends Child {
     this.process.send(request);
     const message = await answer;
     if (!message.ok) throw new Error(`${request.workload} failed: ${message.message}`);
+    return message.result;
+  }
+}
+
+/** The floors' process. */
+export class BareLoops extends Child {
+  constructor() {
+    super("loop-worker.ts", []);
+  }
+
+  async run(request: LoopRequest, signal: AbortSignal): Promise<LoopResult> {
+    const milliseconds = (request.warmUpSeconds + request.seconds) * 1000 + slackMilliseconds;
+    return this.#ask(request, milliseconds, signal);
+  }
+
+  /** Clears away what the loops made. */
+  async close(signal: AbortSignal): Promise<void> {
+    await this.#ask("close", slackMilliseconds, signal);
+  }
+
+  async #ask(what: LoopRequest | "close", milliseconds: number, signal: AbortSignal): Promise<LoopResult> {
+    const answer = this.next(milliseconds, signal) as Promise<LoopAnswer>;
+    this.process.send(what);
+    const message = await answer;
+    if (!message.ok) throw new Error(`a bare loop failed: ${message.message}`);
     return message.result;
   }
 }

@@ -1,3 +1,4 @@
+import type { LoopSurroundings } from "./loops.ts";
 import type { WorkloadName } from "./workloads.ts";
 
 /** Where a server listens, who it must be, and as whom to call it. */
@@ -34,3 +35,18 @@ export interface LoadResult {
 }
 
 export type LoadAnswer = { ok: true; result: LoadResult } | { ok: false; message: string };
+
+export interface LoopRequest {
+  workload: WorkloadName;
+  warmUpSeconds: number;
+  seconds: number;
+  surroundings: LoopSurroundings;
+}
+
+export interface LoopResult {
+  operations: number;
+  wallSeconds: number;
+  processTimeSeconds: number;
+}
+
+export type LoopAnswer = { ok: true; result: LoopResult } | { ok: false; message: string };

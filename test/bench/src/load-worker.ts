@@ -29,26 +29,25 @@ async function run(request: LoadRequest): Promise<LoadResult> {
     () => new Transport({ address: target.address, identity, serverIdentity: target.serverIdentity }),
   );
   try {
-    for (const { client } of transports) workload.check(await oneCall(client, workload));
-    return await measure(request, workload, transports);
+    const callers = transports.map(({ client }) =>
+      workload.streamed ? streamCaller(client, workload) : unaryCaller(client, workload),
+    );
+    for (const call of callers) workload.check(await call());
+    return await measure(request, workload, callers);
   } finally {
     for (const transport of transports) transport[Symbol.dispose]();
   }
 }
 
-async function measure(
-  request: LoadRequest,
-  workload: Workload,
-  transports: Transport[],
-): Promise<LoadResult> {
+async function measure(request: LoadRequest, workload: Workload, callers: Caller[]): Promise<LoadResult> {
   const latencies: number[] = [];
   let counting = false;
   let running = true;
   const loops = Array.from({ length: workload.callsInFlight }, async (_, at) => {
-    const { client } = transports[at % transports.length]!;
+    const call = callers[at % callers.length]!;
     while (running) {
       const began = performance.now();
-      await oneCall(client, workload);
+      await call();
       if (counting) latencies.push(performance.now() - began);
     }
   });
@@ -90,27 +89,56 @@ function stamp(pid: number) {
   };
 }
 
-const requests = new Map<Workload, Buffer>();
+/** One call, whose answer stays bytes: the load's own cost is not what is measured. */
+type Caller = () => Promise<Uint8Array>;
 
-/** Requests are encoded once and answers stay bytes: the load's own cost is not what is measured. */
-function oneCall(client: Client, workload: Workload): Promise<Uint8Array> {
-  const request = requests.get(workload) ?? Buffer.from(workload.request(workload.key));
-  requests.set(workload, request);
-  const { method } = workload;
-  return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(
-      `/${method.parent.typeName}/${method.name}`,
-      (bytes: Buffer) => bytes,
-      (bytes: Buffer) => bytes,
-      request,
-      new Metadata(),
-      { deadline: Date.now() + callMilliseconds },
-      (error, answer) => {
-        if (error !== null) reject(error);
-        else resolve(answer as Buffer);
-      },
-    );
+const constants = new Map<Workload, Buffer>();
+let calls = Date.now();
+
+function nextRequest(workload: Workload): Buffer {
+  const known = constants.get(workload);
+  if (known !== undefined) return known;
+  calls += 1;
+  const request = Buffer.from(workload.request(workload.key, calls));
+  if (workload.constant) constants.set(workload, request);
+  return request;
+}
+
+const asIs = (bytes: Buffer): Buffer => bytes;
+const pathOf = ({ method }: Workload): string => `/${method.parent.typeName}/${method.name}`;
+
+function unaryCaller(client: Client, workload: Workload): Caller {
+  return () =>
+    new Promise((resolve, reject) => {
+      const options = { deadline: Date.now() + callMilliseconds };
+      client.makeUnaryRequest(
+        pathOf(workload),
+        asIs,
+        asIs,
+        nextRequest(workload),
+        new Metadata(),
+        options,
+        (error, answer) => {
+          if (error !== null) reject(error);
+          else resolve(answer as Buffer);
+        },
+      );
+    });
+}
+
+/** Answers come as they are ready; which is whose is all the same here. */
+function streamCaller(client: Client, workload: Workload): Caller {
+  const waiting: { resolve: (answer: Uint8Array) => void; reject: (error: Error) => void }[] = [];
+  const stream = client.makeBidiStreamRequest(pathOf(workload), asIs, asIs, new Metadata());
+  stream.on("data", (answer: Buffer) => waiting.shift()?.resolve(answer));
+  stream.on("error", (error: Error) => {
+    for (const { reject } of waiting.splice(0)) reject(error);
   });
+  return () =>
+    new Promise((resolve, reject) => {
+      waiting.push({ resolve, reject });
+      stream.write(nextRequest(workload));
+    });
 }
 
 function elapse(seconds: number): Promise<void> {

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus, loadavg, release } from "node:os";
 import { join, relative } from "node:path";
 import { BenchInstallation, clone, trustDomain } from "./bench-installation.ts";
-import { BareServer, Load } from "./child.ts";
+import { BareLoops, BareServer, Load } from "./child.ts";
 import { measureAll } from "./measure.ts";
 import { type BenchOptions, readOptions, usage } from "./options.ts";
 import { makePeerIdentities } from "./peer-identity.ts";
@@ -54,6 +54,7 @@ async function run(options: BenchOptions, signal: AbortSignal): Promise<void> {
   const { server, port } = await BareServer.start(identities.server, signal);
   await using bare = server;
   await using load = new Load();
+  await using loops = new BareLoops();
   const targets = {
     claviger: installation.generator,
     peer: {
@@ -64,7 +65,17 @@ async function run(options: BenchOptions, signal: AbortSignal): Promise<void> {
     },
   };
   const { rounds, seconds } = options;
-  const samples = await measureAll({ load, targets, rounds, seconds, signal, onProgress });
+  const samples = await measureAll({
+    load,
+    loops,
+    surroundings: await installation.surroundings(),
+    targets,
+    rounds,
+    seconds,
+    signal,
+    onProgress,
+  });
+  await loops.close(signal);
   machine.loadAverageAfter = loadavg()[0]!;
   if (installation.generator.pid !== targets.claviger.pid)
     throw new Error("the generator was started again meanwhile");

@@ -1,13 +1,14 @@
-import type { Load } from "./child.ts";
+import type { BareLoops, Load } from "./child.ts";
 import type { Target } from "./load-protocol.ts";
+import type { LoopSurroundings } from "./loops.ts";
 import { processTimeSeconds, untilQuiet } from "./process-time.ts";
 import { type WorkloadName, workloadNames, workloads } from "./workloads.ts";
 
 const connections = 4;
 const warmUpSeconds = 0.5;
 const quietMillisecondsMax = 8000;
-/** Before anything is counted each path runs this long, for the compiler's sake. */
-const discardedSeconds = 1;
+/** Before anything is counted each path runs this long, for the compiler's sake: it takes thousands of calls. */
+const discardedSeconds = 8;
 
 export type Side = "claviger" | "peer";
 
@@ -30,6 +31,8 @@ export interface Sample {
 
 export interface MeasureOptions {
   load: Load;
+  loops: BareLoops;
+  surroundings: LoopSurroundings;
   targets: Readonly<Record<Side, Target>>;
   rounds: number;
   seconds: number;
@@ -43,9 +46,11 @@ export async function measureAll(options: MeasureOptions): Promise<Sample[]> {
   options.onProgress("warming up");
   for (let round = 0; round <= options.rounds; round += 1) {
     for (const workload of workloadNames) {
-      const sides: Side[] = workloads[workload].peer ? ["claviger", "peer"] : ["claviger"];
-      for (const side of sides) {
-        const sample = await measureOnce(options, workload, side, round);
+      for (const side of ["claviger", "peer"] as const) {
+        const bare = side === "peer" && workloads[workload].peer === "loop";
+        const sample = await (bare
+          ? measureLoop(options, workload, round)
+          : measureServer(options, workload, side, round));
         if (round === 0) continue;
         samples.push(sample);
         const rate = Math.round(sample.operationsPerProcessSecond).toLocaleString("en");
@@ -56,14 +61,14 @@ export async function measureAll(options: MeasureOptions): Promise<Sample[]> {
   return samples;
 }
 
-async function measureOnce(
+async function measureServer(
   options: MeasureOptions,
   workload: WorkloadName,
   side: Side,
   round: number,
 ): Promise<Sample> {
   const target = options.targets[side];
-  const seconds = round === 0 ? discardedSeconds : options.seconds * workloads[workload].share;
+  const seconds = secondsOf(options, workload, round);
   const request = { workload, target, connections, warmUpSeconds, seconds };
   const beforeAll = processTimeSeconds(target.pid);
   const result = await options.load.run(request, options.signal);
@@ -87,4 +92,29 @@ async function measureOnce(
     loadProcessors: result.loadProcessors,
     finished,
   };
+}
+
+async function measureLoop(options: MeasureOptions, workload: WorkloadName, round: number): Promise<Sample> {
+  const { surroundings } = options;
+  const seconds = Math.min(secondsOf(options, workload, round), options.seconds);
+  const request = { workload, warmUpSeconds, seconds, surroundings };
+  const result = await options.loops.run(request, options.signal);
+  const perProcessSecond = result.operations / result.processTimeSeconds;
+  return {
+    workload,
+    side: "peer",
+    round,
+    operationsPerProcessSecond: perProcessSecond,
+    operationsPerProcessSecondInWindow: perProcessSecond,
+    operationsPerSecond: result.operations / result.wallSeconds,
+    latencyMillisecondsP50: Number.NaN,
+    latencyMillisecondsP99: Number.NaN,
+    serverProcessors: result.processTimeSeconds / result.wallSeconds,
+    loadProcessors: 0,
+    finished: true,
+  };
+}
+
+function secondsOf({ seconds }: MeasureOptions, workload: WorkloadName, round: number): number {
+  return round === 0 ? discardedSeconds : seconds * workloads[workload].share;
 }

@@ -109,5 +109,6 @@ function range({ min, max }: Spread, text: (value: number) => string): string {
 }
 
 function latency({ latencyMillisecondsP50, latencyMillisecondsP99 }: Record<Measure, Spread>): string {
+  if (Number.isNaN(latencyMillisecondsP50.median)) return "–";
   return `${latencyMillisecondsP50.median.toFixed(1)} ${latencyMillisecondsP99.median.toFixed(1)}`;
 }

@@ -7,14 +7,29 @@ import {
   EncryptResponseSchema,
   SignBatchRequestSchema,
   SignBatchResponseSchema,
+  UseRequestSchema,
+  UseResponseSchema,
 } from "@claviger/proto/generator/v1/cryptography_pb.ts";
+import {
+  CreateKeyRequestSchema,
+  CreateKeyResponseSchema,
+  KeyGenerationService,
+} from "@claviger/proto/generator/v1/key_generation_pb.ts";
 
 export const messageBytes = 256;
 export const batchItems = 100;
 /** Header of 37 bytes, ciphertext, tag of 16: the layout of docs/formats.md. */
 const ciphertextBytes = 37 + messageBytes + 16;
 
-export const workloadNames = ["encrypt", "encrypt-batch", "sign-batch-software", "sign-batch-hsm"] as const;
+export const workloadNames = [
+  "encrypt",
+  "encrypt-batch",
+  "encrypt-stream",
+  "sign-batch-software",
+  "sign-batch-hsm",
+  "create-software",
+  "create-hsm",
+] as const;
 export type WorkloadName = (typeof workloadNames)[number];
 
 export interface Workload {
@@ -26,17 +41,24 @@ export interface Workload {
   method: DescMethod;
   operationsPerCall: number;
   callsInFlight: number;
-  /** Whether the peer does it too: it has no HSM. */
-  peer: boolean;
+  /** What it is measured beside: a bare grpc-js server, or a loop in one process. */
+  peer: "server" | "loop";
+  /** Calls on a stream of each connection, rather than each on its own. */
+  streamed: boolean;
   /** Of the measured time that the command line gives; the extra columns need less precision. */
   share: number;
-  request(key: string): Uint8Array;
+  /** The encoded request. `number` counts the calls of the whole run, where each has to be another. */
+  request(key: string, number: number): Uint8Array;
+  /** Whether all requests are the same, so that encoding them is not part of the load. */
+  constant: boolean;
   /** @throws where the answer is not what was asked for */
   check(answer: Uint8Array): void;
 }
 
 const plaintext = new Uint8Array(messageBytes).fill(7);
-const batched = { operationsPerCall: batchItems, callsInFlight: 8 };
+const none = new Uint8Array(0);
+const alone = { operationsPerCall: 1, callsInFlight: 64, streamed: false, constant: true, share: 1 };
+const batched = { ...alone, operationsPerCall: batchItems, callsInFlight: 8 };
 const signed = {
   ...batched,
   algorithm: "ecdsa-p256",
@@ -59,11 +81,9 @@ export const workloads: Readonly<Record<WorkloadName, Workload>> = {
     key: "bench/aes-software",
     algorithm: "aes-256-gcm",
     protection: "software",
+    ...alone,
     method: CryptographyService.method.encrypt,
-    operationsPerCall: 1,
-    callsInFlight: 64,
-    peer: true,
-    share: 1,
+    peer: "server",
     request: (name) => toBinary(EncryptRequestSchema, create(EncryptRequestSchema, { name, plaintext })),
     check(answer) {
       const { ciphertext } = fromBinary(EncryptResponseSchema, answer);
@@ -78,8 +98,7 @@ export const workloads: Readonly<Record<WorkloadName, Workload>> = {
     algorithm: "aes-256-gcm",
     protection: "software",
     method: CryptographyService.method.encryptBatch,
-    peer: true,
-    share: 1,
+    peer: "loop",
     request(name) {
       const items = Array.from({ length: batchItems }, () => ({ plaintext }));
       return toBinary(EncryptBatchRequestSchema, create(EncryptBatchRequestSchema, { name, items }));
@@ -89,21 +108,80 @@ export const workloads: Readonly<Record<WorkloadName, Workload>> = {
       requireAll(results, (result) => result.ciphertext.length === ciphertextBytes);
     },
   },
+  "encrypt-stream": {
+    ...alone,
+    streamed: true,
+    callsInFlight: 256,
+    title: `encrypt, ${messageBytes} B, stream`,
+    key: "bench/aes-software",
+    algorithm: "aes-256-gcm",
+    protection: "software",
+    method: CryptographyService.method.use,
+    peer: "loop",
+    request: (name) =>
+      toBinary(
+        UseRequestSchema,
+        create(UseRequestSchema, {
+          id: 1n,
+          operation: {
+            case: "encrypt",
+            value: {
+              $typeName: "claviger.generator.v1.EncryptRequest",
+              name,
+              plaintext,
+              associatedData: none,
+            },
+          },
+        }),
+      ),
+    check(answer) {
+      const { result } = fromBinary(UseResponseSchema, answer);
+      if (result.case !== "encrypt" || result.value.ciphertext.length !== ciphertextBytes) {
+        throw new Error("the answer is not the ciphertext asked for");
+      }
+    },
+  },
   "sign-batch-software": {
     ...signed,
     title: `sign P-256, batch of ${batchItems}, software`,
     key: "bench/p256-software",
     protection: "software",
-    peer: true,
+    peer: "loop",
   },
   "sign-batch-hsm": {
     ...signed,
     title: `sign P-256, batch of ${batchItems}, HSM`,
     key: "bench/p256-hsm",
     protection: "hsm",
-    peer: false,
+    peer: "loop",
   },
+  "create-software": { ...created("aes-256-gcm", "software"), title: "create aes-256-gcm, software" },
+  "create-hsm": { ...created("ecdsa-p256", "hsm"), title: "create ecdsa-p256, HSM" },
 };
+
+/** A key of its own for each call, beside those that the installation was given. */
+function created(algorithm: string, protection: "software" | "hsm"): Omit<Workload, "title"> {
+  return {
+    ...alone,
+    callsInFlight: 16,
+    constant: false,
+    share: 0.5,
+    key: `bench/made-${protection}`,
+    algorithm,
+    protection,
+    method: KeyGenerationService.method.createKey,
+    peer: "loop",
+    request: (name, number) =>
+      toBinary(
+        CreateKeyRequestSchema,
+        create(CreateKeyRequestSchema, { name: `${name}-${number}`, algorithm, protection }),
+      ),
+    check(answer) {
+      const { key } = fromBinary(CreateKeyResponseSchema, answer);
+      if (key?.currentVersion !== 1) throw new Error("the answer is not a key that was made");
+    },
+  };
+}
 
 type AnyResult =
   | MessageShape<typeof EncryptBatchResponseSchema>["results"][number]

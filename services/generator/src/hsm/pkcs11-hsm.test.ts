@@ -57,6 +57,38 @@ describe.skipIf(modulePath === undefined)("the HSM port on PKCS#11", () => {
     }
   });
 
+  test("more work at once than there are sessions is done all the same", async () => {
+    await hsm.generateKeyringKey("busy");
+    const all = Array.from({ length: 64 }, () => randomBytes(40));
+    const spec = { kind: "ec-p256", use: "sign" } as const;
+    const digest = createHash("sha256").update("message").digest();
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const signWithCopy = async (): Promise<Buffer> => {
+      using pkcs8 = SecretBytes.take(privateKey.export({ type: "pkcs8", format: "der" }));
+      const key = await hsm.importPrivateKey(spec, pkcs8);
+      return hsm.signDigest(key, { kind: "ecdsa" }, digest).finally(() => hsm.destroyKey(key));
+    };
+    const signatures = Promise.all(all.map(signWithCopy));
+    const opened = await Promise.all(
+      all.map(async (bytes) => {
+        using secret = SecretBytes.take(Uint8Array.from(bytes));
+        using back = await hsm.unwrapSecret("busy", await hsm.wrapSecret("busy", secret));
+        return Buffer.from(back.expose());
+      }),
+    );
+    expect(opened).toEqual(all);
+    for (const signature of await signatures) {
+      expect(
+        verify(
+          "sha256",
+          Buffer.from("message"),
+          { key: createPublicKey(privateKey), dsaEncoding: "ieee-p1363" },
+          signature,
+        ),
+      ).toBe(true);
+    }
+  });
+
   test("a wrap opens under its own keyring key alone, and not when a bit was changed", async () => {
     await hsm.generateKeyringKey("k2");
     await hsm.generateKeyringKey("k3");

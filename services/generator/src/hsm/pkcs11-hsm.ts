@@ -93,7 +93,8 @@ class Pkcs11Hsm implements Hsm {
 
   async wrapSecret(keyringKey: KeyringKeyId, secret: SecretBytes): Promise<Buffer> {
     using padded = padSecret(secret);
-    return this.#run(async (session, objects) => {
+    // Awaited here: where all sessions are busy, the secret is wanted only later.
+    return await this.#run(async (session, objects) => {
       const object = createFrom(this.#module, session, padded, templates.secretToWrap);
       try {
         const wrapping = objects.keyringKey(session, keyringKey);

@@ -41,7 +41,7 @@ export function softwareSignature(
     ...(signDigest !== undefined && {
       async signDigest(digest: Uint8Array) {
         using pkcs8 = SecretBytes.take(key.present.export({ type: "pkcs8", format: "der" }));
-        return signDigest(pkcs8, digest);
+        return await signDigest(pkcs8, digest);
       },
     }),
     destroy: () => key.drop(),

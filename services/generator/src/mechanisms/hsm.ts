@@ -21,7 +21,9 @@ export function hsmMechanism(
   switch (scheme.kind) {
     case "aes-gcm":
       return {
-        seal: (nonce, associatedData, plaintext) => hsm.sealAesGcm(key, nonce, associatedData, plaintext),
+        seal: async (nonce, associatedData, plaintext) => [
+          await hsm.sealAesGcm(key, nonce, associatedData, plaintext),
+        ],
         open: (nonce, associatedData, sealed) => hsm.openAesGcm(key, nonce, associatedData, sealed),
         destroy,
       };

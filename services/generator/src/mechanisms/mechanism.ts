@@ -7,8 +7,8 @@ type Eventually<T> = Promise<T> | T;
  * operations of its key's algorithm. Synchronous where OpenSSL does it in little time.
  */
 export interface KeyMechanism {
-  /** AES-GCM with a 96-bit nonce: ciphertext ‖ 16-byte tag. */
-  seal?(nonce: Uint8Array, associatedData: Uint8Array, plaintext: Uint8Array): Eventually<Buffer>;
+  /** AES-GCM with a 96-bit nonce: ciphertext ‖ 16-byte tag, in as many parts as are at hand. */
+  seal?(nonce: Uint8Array, associatedData: Uint8Array, plaintext: Uint8Array): Eventually<Buffer[]>;
   /** @throws DomainError `integrity` */
   open?(nonce: Uint8Array, associatedData: Uint8Array, sealed: Uint8Array): Eventually<Buffer>;
   /** RSAES-OAEP (RFC 8017 section 7.1.2). @throws DomainError `integrity`, always with the same words */

@@ -19,7 +19,7 @@ export function aesGcm(secret: SecretBytes): KeyMechanism {
       sealing.setAAD(associatedData);
       const body = sealing.update(plaintext);
       sealing.final();
-      return Buffer.concat([body, sealing.getAuthTag()]);
+      return [body, sealing.getAuthTag()];
     },
     open(nonce, associatedData, sealed) {
       const opening = createDecipheriv(cipher, key.present, nonce, { authTagLength: tagBytes });

@@ -47,8 +47,8 @@ export function sealItem(key: UsableKey, mechanism: KeyMechanism, item: Sealed):
   const header = encodeHeader(idBytes, version, suiteOf(scheme), nonce);
   const sealed = mechanism.seal!(nonce, boundData(header, item.associatedData), item.plaintext);
   return sealed instanceof Promise
-    ? sealed.then((body) => Buffer.concat([header, body]))
-    : Buffer.concat([header, sealed]);
+    ? sealed.then((parts) => Buffer.concat([header, ...parts]))
+    : Buffer.concat([header, ...sealed]);
 }
 
 export async function encrypt(
