@@ -16,6 +16,7 @@ export class BareHsm {
   readonly #free: Buffer[];
   readonly #waiting: ((session: Buffer) => void)[] = [];
   readonly #wrappingKey: Buffer;
+  #closed = false;
 
   private constructor(module: pkcs11.PKCS11, directory: string, sessions: Buffer[]) {
     this.#module = module;
@@ -95,6 +96,8 @@ export class BareHsm {
   }
 
   async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#module.C_Finalize();
     rmSync(this.#directory, { recursive: true, force: true });
   }

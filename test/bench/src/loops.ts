@@ -36,7 +36,7 @@ export const loops: Partial<Record<WorkloadName, LoopMaker>> = {
   "encrypt-stream": () => synchronous("encrypt-stream", encryptStream()),
   "sign-batch-software": () => synchronous("sign-batch-software", signAll),
   "sign-batch-hsm": async (surroundings) => {
-    const hsm = await BareHsm.open(surroundings);
+    const hsm = await hsmOf(surroundings);
     const signing = await hsm.signingKey();
     return {
       once: async () => void (await signing(createHash("sha256").update(message).digest())),
@@ -48,6 +48,13 @@ export const loops: Partial<Record<WorkloadName, LoopMaker>> = {
   "create-software": (surroundings) => creation(surroundings, (hsm) => hsm.makeAndWrapSecret()),
   "create-hsm": (surroundings) => creation(surroundings, (hsm) => hsm.makeAndWrapPair()),
 };
+
+/** A process initialises a module once. */
+let hsm: Promise<BareHsm> | undefined;
+function hsmOf(surroundings: LoopSurroundings): Promise<BareHsm> {
+  hsm ??= BareHsm.open(surroundings);
+  return hsm;
+}
 
 const message = new Uint8Array(messageBytes).fill(7);
 
@@ -87,7 +94,7 @@ async function creation(
   surroundings: LoopSurroundings,
   make: (hsm: BareHsm) => Promise<Buffer>,
 ): Promise<Loop> {
-  const hsm = await BareHsm.open(surroundings);
+  const hsm = await hsmOf(surroundings);
   const table = await BareTable.open(surroundings.database);
   return {
     once: async () => table.insert(await make(hsm)),
