@@ -86,6 +86,13 @@ function rsa(kind: "rsa-pss" | "rsa-pkcs1" | "rsa-oaep", modulusBits: 2048 | 307
   };
 }
 
+/** What a key's public half does by itself. */
+const ofPublicHalf: readonly KeyOperation[] = ["verify", "encrypt", "encapsulate", "public-key"];
+
+export function publicOperations({ operations }: AlgorithmRow): KeyOperation[] {
+  return operations.includes("public-key") ? operations.filter((one) => ofPublicHalf.includes(one)) : [];
+}
+
 /** What Claviger makes and uses: one row for each, from which docs/algorithms.md is made. */
 export const algorithms = {
   "aes-256-gcm": {

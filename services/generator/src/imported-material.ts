@@ -1,8 +1,11 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { SecretBytes } from "@claviger/secret-bytes";
-import type { Scheme } from "./algorithms.ts";
+import { type AlgorithmRow, publicOperations, type Scheme } from "./algorithms.ts";
 import type { MadeMaterial } from "./key-material.ts";
+
+/** What comes from elsewhere: raw bytes or PKCS #8 in DER, or SubjectPublicKeyInfo in DER alone. */
+export type Imported = { secret: SecretBytes } | { publicKey: Uint8Array };
 
 const hmacBytesMax = 128;
 const namedCurves = { "P-256": "prime256v1", "P-384": "secp384r1", "P-521": "secp521r1" } as const;
@@ -26,16 +29,53 @@ export function readImported(scheme: Scheme, material: SecretBytes): MadeMateria
     return { secret, publicKey: Buffer.alloc(0), source: "imported" };
   }
   const key = readPrivateKey(material);
-  if (!fits(scheme, key)) {
-    throw new DomainError("invalid-argument", "the imported key is one for another algorithm", {
-      hint: `it is a key of type ${key.asymmetricKeyType}`,
-    });
-  }
+  requireFit(scheme, key);
   return {
     secret: SecretBytes.take(key.export({ type: "pkcs8", format: "der" })),
     publicKey: createPublicKey(key).export({ type: "spki", format: "der" }),
     source: "imported",
   };
+}
+
+/**
+ * A public half that was made elsewhere, encoded anew. Reading it checks a point against its curve.
+ * @throws DomainError `invalid-argument` where it is something else, or of no use by itself
+ */
+export function readImportedPublicKey(row: AlgorithmRow, publicKey: Uint8Array): Buffer {
+  if (publicOperations(row).every((operation) => operation === "public-key")) {
+    throw new DomainError(
+      "invalid-argument",
+      "nothing can be done with a public half alone of this algorithm",
+    );
+  }
+  let key: KeyObject;
+  try {
+    key = createPublicKey({ key: Buffer.from(publicKey), format: "der", type: "spki" });
+  } catch (cause) {
+    throw new DomainError(
+      "invalid-argument",
+      "the public key is not a SubjectPublicKeyInfo in DER, or is not valid",
+      {
+        hint: "openssl pkey -pubin -in key.pem -outform DER -out key.der",
+        cause,
+      },
+    );
+  }
+  requireFit(row.scheme, key);
+  const encoded = key.export({ type: "spki", format: "der" });
+  // OpenSSL does not mind bytes after the key's end. A point may have come compressed, and be longer now.
+  if (publicKey.length > encoded.length) {
+    throw new DomainError("invalid-argument", "there is something after the public key's end");
+  }
+  return encoded;
+}
+
+/** @throws DomainError `invalid-argument` */
+function requireFit(scheme: Scheme, key: KeyObject): void {
+  if (fits(scheme, key)) return;
+  throw new DomainError("invalid-argument", "the imported key is one for another algorithm", {
+    hint: `it is a key of type ${key.asymmetricKeyType}`,
+  });
 }
 
 function readPrivateKey(material: SecretBytes): KeyObject {

@@ -3,9 +3,9 @@ import type { Client } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { Key } from "@claviger/proto/storage/v1/key_pb.ts";
-import type { SecretBytes } from "@claviger/secret-bytes";
 import { checkAlgorithm, checkNewAlgorithm, checkProtection } from "./algorithm-choice.ts";
 import { algorithmRow, usesMaxOf } from "./algorithms.ts";
+import type { Imported } from "./imported-material.ts";
 import type { KeyStore } from "./key-store.ts";
 import type { KeyringKeys, OriginalCall } from "./keyring-keys.ts";
 import type { MaterialBinding } from "./material-envelope.ts";
@@ -44,7 +44,7 @@ export class KeyMaker {
   }
 
   /** `imported` is material that was made elsewhere. */
-  async createKey(request: NewKeyRequest, original: OriginalCall, imported?: SecretBytes): Promise<Key> {
+  async createKey(request: NewKeyRequest, original: OriginalCall, imported?: Imported): Promise<Key> {
     const algorithm = checkNewAlgorithm(request.algorithm, {
       admitLegacy: this.#admitLegacy,
       now: new Date(),
@@ -89,6 +89,15 @@ export class KeyMaker {
       throw new DomainError(
         "failed-precondition",
         `${name} is at version ${key.currentVersion}, not ${expected}`,
+      );
+    }
+    if (!(await this.#keyStore.hasSecret(name))) {
+      throw new DomainError(
+        "failed-precondition",
+        `${name} is a public half alone, and has no further versions`,
+        {
+          hint: "import the next public key under a name of its own",
+        },
       );
     }
     const algorithm = checkAlgorithm(key.algorithm);

@@ -9,7 +9,13 @@ import { publicHalf } from "./mechanisms/asymmetric.ts";
 export type MixedRandom = (lengthBytes: number) => Promise<SecretBytes>;
 
 /** Which source decided what a key became. */
-export type RandomnessSource = "hsm+operating-system" | "operating-system" | "hsm" | "imported";
+export type RandomnessSource =
+  | "hsm+operating-system"
+  | "operating-system"
+  | "hsm"
+  | "imported"
+  /** The public half alone. */
+  | "imported-public";
 
 export interface MadeMaterial {
   /** Raw key bytes, or PKCS #8 in DER. Dispose of it. */

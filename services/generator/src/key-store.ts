@@ -6,7 +6,7 @@ import { type KeyCondition, type KeyOperation, whyRefused } from "@claviger/life
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { SecretBytes } from "@claviger/secret-bytes";
 import { requireHsmSpec } from "./algorithm-choice.ts";
-import { algorithmRow, usesMaxOf } from "./algorithms.ts";
+import { algorithmRow, publicOperations, usesMaxOf } from "./algorithms.ts";
 import type { Health } from "./health/health.ts";
 import type { Hsm, KeyringKeyId } from "./hsm/port.ts";
 import type { KeyringKeys } from "./keyring-keys.ts";
@@ -27,7 +27,7 @@ export interface KeyStoreOptions {
   onTrouble: (error: unknown) => void;
 }
 
-/** `wrapped` is undefined once the version is destroyed. */
+/** `wrapped` is undefined once the version is destroyed, and where the public half is all that there is. */
 interface StoredKey {
   facts: KeyFacts;
   wrapped: { keyringKey: KeyringKeyId; material: Buffer } | undefined;
@@ -116,6 +116,7 @@ export class KeyStore implements Disposable {
     const { hsm, onTrouble } = this.#options;
     const askedAt = performance.now();
     return this.#withStored(name, version, async ({ facts, wrapped }) => {
+      // Of a destroyed version, or a public half alone, no secret is used.
       if (wrapped === undefined) return new UsableKey(facts, { destroy() {} }, askedAt);
       if (facts.protection === "hsm") {
         const spec = requireHsmSpec(facts.algorithm);
@@ -161,8 +162,15 @@ export class KeyStore implements Disposable {
     }
     const envelope = await openEnvelope(answer.material, binding, (data) => hsm.bindingMac(data));
     facts.subjectPublicKeyInfo = Buffer.from(envelope.publicKey);
+    facts.publicOnly = envelope.wrapped.length === 0;
+    if (facts.publicOnly) return { facts, wrapped: undefined };
     const keyringKey = await keyringKeys.find(name.split("/")[0]!, envelope.keyringGeneration);
     return { facts, wrapped: { keyringKey, material: envelope.wrapped } };
+  }
+
+  /** Whether there is more of a key than its public half. Asked of storage anew. */
+  async hasSecret(name: string): Promise<boolean> {
+    return !(await this.#read(name, 0)).facts.publicOnly;
   }
 
   /**
@@ -195,9 +203,19 @@ function refuses(key: UsableKey, operation: KeyOperation): boolean {
 
 /** @throws DomainError `failed-precondition` where the key's algorithm has none of them */
 function chooseOperation({ facts }: UsableKey, operations: readonly KeyOperation[]): KeyOperation {
-  const served = algorithmRow(facts.algorithm).operations;
+  const row = algorithmRow(facts.algorithm);
+  const served = facts.publicOnly ? publicOperations(row) : row.operations;
   const chosen = operations.find((operation) => served.includes(operation));
   if (chosen !== undefined) return chosen;
+  if (facts.publicOnly) {
+    throw new DomainError(
+      "failed-precondition",
+      `${facts.name} is a public half alone, which cannot ${operations.join(" or ")}`,
+      {
+        hint: "its private half is with whoever made it",
+      },
+    );
+  }
   throw new DomainError(
     "failed-precondition",
     `${facts.name} is a key for ${facts.algorithm}, which cannot ${operations.join(" or ")}`,

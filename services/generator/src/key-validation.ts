@@ -61,6 +61,15 @@ async function encapsulates(mechanism: KeyMechanism, key: KeyObject): Promise<bo
   return Buffer.from(opened.expose()).equals(sent.expose());
 }
 
+/** What is checked where the public half is all that there is. @throws DomainError `internal` */
+export function validatePublicKey(scheme: Scheme, publicKey: Buffer): Validation[] {
+  // Reading it checks a point against its curve (SP 800-56A Rev. 3 section 5.6.2.3.3) and a modulus' form.
+  const key = createPublicKey({ key: publicKey, format: "der", type: "spki" });
+  if (!("modulusBits" in scheme)) return ["public-key"];
+  checkRsa(key, scheme.modulusBits);
+  return ["public-key", "rsa-parameters"];
+}
+
 /** Everything that is checked of a new key. @throws DomainError `internal`: such a key is never registered */
 export async function validateNewKey(
   scheme: Scheme,
@@ -68,13 +77,7 @@ export async function validateNewKey(
   publicKey: Buffer,
 ): Promise<Validation[]> {
   if (publicKey.length === 0) return ["symmetric"];
-  const done: Validation[] = ["public-key", "pairwise-consistency"];
-  // Reading it checks a point against its curve (SP 800-56A Rev. 3 section 5.6.2.3.3) and a modulus' form.
-  const key = createPublicKey({ key: publicKey, format: "der", type: "spki" });
-  if ("modulusBits" in scheme) {
-    checkRsa(key, scheme.modulusBits);
-    done.push("rsa-parameters");
-  }
+  const done: Validation[] = [...validatePublicKey(scheme, publicKey), "pairwise-consistency"];
   if (!(await pairwiseConsistent(scheme, mechanism, publicKey))) {
     throw new DomainError("internal", "a new key did not agree with its own public half");
   }

@@ -17,6 +17,7 @@ export interface MaterialBinding {
 
 export interface MaterialEnvelope {
   keyringGeneration: number;
+  /** Empty where the public half is all that there is. */
   wrapped: Buffer;
   /** SubjectPublicKeyInfo, DER; empty for symmetric keys. */
   publicKey: Buffer;
@@ -26,6 +27,7 @@ export interface MaterialEnvelope {
 export type BindingMac = (data: Uint8Array) => Promise<Buffer>;
 
 const envelopeVersion = 1;
+const wrappingNone = 0;
 const wrappingAesKwp = 1;
 const protectionCodes: Record<Protection, number> = { software: 1, hsm: 2 };
 const macBytes = 32;
@@ -41,7 +43,7 @@ export async function sealEnvelope(
   const head = Buffer.alloc(7);
   head.writeUInt8(envelopeVersion, 0);
   head.writeUInt8(protectionCodes[binding.protection], 1);
-  head.writeUInt8(wrappingAesKwp, 2);
+  head.writeUInt8(wrappingOf(envelope.wrapped.length), 2);
   head.writeUInt32BE(envelope.keyringGeneration, 3);
   const body = Buffer.concat([head, shortPrefixed(envelope.wrapped), shortPrefixed(envelope.publicKey)]);
   return Buffer.concat([body, await mac(boundBytes(binding, body))]);
@@ -61,13 +63,17 @@ export async function openEnvelope(
   const wrappedEnd = 9 + body.readUInt16BE(7);
   if (wrappedEnd + 2 > body.length) throw changed(binding);
   const publicEnd = wrappedEnd + 2 + body.readUInt16BE(wrappedEnd);
-  const known = body[1] === protectionCodes[binding.protection] && body[2] === wrappingAesKwp;
+  const known = body[1] === protectionCodes[binding.protection] && body[2] === wrappingOf(wrappedEnd - 9);
   if (!known || publicEnd !== body.length) throw changed(binding);
   return {
     keyringGeneration: body.readUInt32BE(3),
     wrapped: body.subarray(9, wrappedEnd),
     publicKey: body.subarray(wrappedEnd + 2, publicEnd),
   };
+}
+
+function wrappingOf(wrappedBytes: number): number {
+  return wrappedBytes === 0 ? wrappingNone : wrappingAesKwp;
 }
 
 function changed(binding: MaterialBinding): DomainError {

@@ -6,10 +6,10 @@ import { attestationKey, buildGenerationRecord, type SignedRecord } from "./gene
 import type { Health } from "./health/health.ts";
 import type { TestedRandom } from "./health/tested-random.ts";
 import type { Hsm } from "./hsm/port.ts";
-import { readImported } from "./imported-material.ts";
+import { type Imported, readImported, readImportedPublicKey } from "./imported-material.ts";
 import { makeMaterial, type RandomnessSource } from "./key-material.ts";
 import type { KeyStore } from "./key-store.ts";
-import { type Validation, validateNewKey } from "./key-validation.ts";
+import { type Validation, validateNewKey, validatePublicKey } from "./key-validation.ts";
 import type { KeyringKeys } from "./keyring-keys.ts";
 import { fingerprintOf, materialDigest } from "./material-digest.ts";
 import { type MaterialBinding, sealEnvelope } from "./material-envelope.ts";
@@ -57,13 +57,13 @@ export class MaterialMaker {
    * `imported` is made elsewhere; without it, new material is made.
    * @throws DomainError where the algorithm is not served, the HSM lacks it, or the new key fails its tests
    */
-  async make(binding: MaterialBinding, requester: string, imported?: SecretBytes): Promise<MadeVersion> {
+  async make(binding: MaterialBinding, requester: string, imported?: Imported): Promise<MadeVersion> {
     const { health, hsm, keyringKeys, now } = this.#options;
     health.requireServed(binding.algorithm);
     const keyringKey = await keyringKeys.current(binding.name.split("/")[0]!);
     let generationRecord: SignedRecord | undefined;
     // While the new key can be used: the key that signs records signs its own.
-    const attest = async (made: Made, mechanism: KeyMechanism): Promise<void> => {
+    const attest = async (made: Made, mechanism?: KeyMechanism): Promise<void> => {
       const record = buildGenerationRecord({
         binding,
         ...made,
@@ -72,14 +72,16 @@ export class MaterialMaker {
         requester,
       });
       generationRecord =
-        binding.name === attestationKey
+        binding.name === attestationKey && mechanism !== undefined
           ? { record, signature: await mechanism.sign!(record), signerVersion: binding.version }
           : await this.#sign(record);
     };
     const made =
       binding.protection === "hsm"
         ? await this.#makeInHsm(keyringKey.id, binding.algorithm, attest)
-        : await this.#makeInSoftware(keyringKey.id, binding.algorithm, attest, imported);
+        : imported !== undefined && "publicKey" in imported
+          ? await this.#takePublicKey(binding.algorithm, imported.publicKey, attest)
+          : await this.#makeInSoftware(keyringKey.id, binding.algorithm, attest, imported?.secret);
     if (generationRecord === undefined)
       throw new DomainError("internal", "a key was made without its record");
     const { fingerprint, publicKey, wrapped } = made;
@@ -135,6 +137,26 @@ export class MaterialMaker {
     } finally {
       mechanism.destroy();
     }
+  }
+
+  /** Nothing is wrapped. Others may have the same one, so that no digest of it is kept. */
+  async #takePublicKey(
+    algorithm: Algorithm,
+    imported: Uint8Array,
+    attest: (made: Made) => Promise<void>,
+  ): Promise<Made> {
+    const row = algorithmRow(algorithm);
+    const publicKey = readImportedPublicKey(row, imported);
+    const validations = validatePublicKey(row.scheme, publicKey);
+    const made: Made = {
+      wrapped: Buffer.alloc(0),
+      publicKey,
+      source: "imported-public",
+      validations,
+      fingerprint: undefined,
+    };
+    await attest(made);
+    return made;
   }
 
   async #makeInSoftware(

@@ -120,11 +120,12 @@ export class Rewrapper implements AsyncDisposable {
     try {
       const { binding, facts } = readFacts(key, version, name);
       const { publicKey, wrapped, ...old } = await openEnvelope(material, binding, mac);
-      const spec = binding.protection === "hsm" ? requireHsmSpec(facts.algorithm) : undefined;
       const newest = await keyringKeys.current(keyring);
+      const envelope = { keyringGeneration: newest.generation, wrapped, publicKey };
+      const spec = binding.protection === "hsm" ? requireHsmSpec(facts.algorithm) : undefined;
       const keys = { from: await keyringKeys.find(keyring, old.keyringGeneration), to: newest.id };
-      const again = await hsm.rewrap(keys, spec, wrapped);
-      const envelope = { keyringGeneration: newest.generation, wrapped: again, publicKey };
+      // Of a public half alone nothing is wrapped.
+      if (wrapped.length > 0) envelope.wrapped = await hsm.rewrap(keys, spec, wrapped);
       return {
         name,
         id: facts.id,

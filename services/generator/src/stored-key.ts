@@ -45,6 +45,7 @@ export function readFacts(
       destroyAt: key.destroyAt === undefined ? undefined : timestampDate(key.destroyAt),
     },
     subjectPublicKeyInfo: Buffer.alloc(0),
+    publicOnly: false,
   };
   return { facts, binding };
 }

@@ -17,6 +17,8 @@ export interface KeyFacts {
   condition: KeyCondition;
   /** DER; empty for symmetric keys. */
   subjectPublicKeyInfo: Buffer;
+  /** Whether the public half is all that there is. */
+  publicOnly: boolean;
 }
 
 /**

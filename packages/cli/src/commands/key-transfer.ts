@@ -13,20 +13,36 @@ const publicKeyLimits = { bytesMax: 16 * 1024, what: "a public key" };
 const x25519Bytes = 32;
 
 export function registerImport(keys: Command): void {
-  defineCommand<{ algorithm: string; in: string; exportable?: boolean }>(keys, {
+  defineCommand<{ algorithm: string; in: string; exportable?: boolean; public?: boolean }>(keys, {
     usage: "import <keyring/key>",
-    description: "make a key of material that was made elsewhere; it is sealed on its way",
+    description:
+      "make a key of material that was made elsewhere, sealed on its way; or of a public key alone",
     examples: [
       "keys import payments/legacy --algorithm ecdsa-p256 --in key.pem",
       "keys import payments/data --algorithm aes-256-gcm --in key.bin",
+      "keys import partners/acme --algorithm ecdsa-p256 --public --in acme.pem",
     ],
     options: [
       ["--algorithm <A>", "what the key is for", "required"],
       ["--in <file>", "raw bytes of a symmetric key; PKCS #8, PEM or DER, of another", "required"],
+      ["--public", "the file is a public key, PEM or DER: to verify, or to encrypt or encapsulate with"],
       ["--exportable", "may leave Claviger again, sealed to a recipient; fixed for good"],
     ],
-    async run(session, positional, { algorithm, exportable = false, in: from }) {
+    async run(session, positional, { algorithm, exportable = false, in: from, public: alone = false }) {
       const { name } = parseKeyReference(argument(positional), "none");
+      if (alone) {
+        if (exportable)
+          throw new DomainError(
+            "invalid-argument",
+            "a public key alone is nothing to export: leave out --exportable",
+          );
+        const publicKey = toPublicKey(await readInput(from, publicKeyLimits));
+        const claviger = await session.connect();
+        const { key: made } = await claviger.keyGeneration.importKey({ name, algorithm, publicKey });
+        const key = present(made, "the key");
+        session.answer(key, () => `${key.name} is ${key.state}: ${key.algorithm}, the public half alone`);
+        return;
+      }
       using material = toMaterial(await readInput(from, materialLimits));
       const claviger = await session.connect();
       const made = await importKey(claviger, { name, algorithm, exportable }, material);
@@ -70,6 +86,26 @@ export function registerExport(keys: Command): void {
       session.notice(`wrote ${name}@${version}, sealed to the recipient, to ${out}`);
     },
   });
+}
+
+/** SubjectPublicKeyInfo in DER. */
+function toPublicKey(content: Uint8Array): Buffer {
+  const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
+  const pem = bytes.subarray(0, 11).equals(Buffer.from("-----BEGIN "));
+  if (pem && bytes.includes("PRIVATE KEY")) {
+    throw new DomainError("invalid-argument", "the file is a private key, and --public takes a public one", {
+      hint: "openssl pkey -in key.pem -pubout -out public.pem; or leave out --public",
+    });
+  }
+  try {
+    const key = createPublicKey(pem ? bytes : { key: bytes, format: "der", type: "spki" });
+    return key.export({ format: "der", type: "spki" });
+  } catch (cause) {
+    throw new DomainError("invalid-argument", "the file is not a public key in PEM or DER", {
+      hint: "openssl pkey -in key.pem -pubout -out public.pem",
+      cause,
+    });
+  }
 }
 
 /** PEM becomes PKCS #8 in DER; everything else is taken as it is. What was read is cleared. */

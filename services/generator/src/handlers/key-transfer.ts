@@ -1,14 +1,17 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { DomainError, isDomainError } from "@claviger/domain-error";
 import {
+  type ImportKeyRequest,
   ImportKeyRequestSchema,
   KeyGenerationService,
 } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import type { Handlers } from "@claviger/rpc";
 import { sealSecret } from "@claviger/sealed-secret";
 import type { ImportDesk } from "../import-desk.ts";
+import type { Imported } from "../imported-material.ts";
 import type { KeyMaker } from "../key-maker.ts";
 import type { KeyStore } from "../key-store.ts";
+import { checkSize, publicKeyBytesMax } from "../operations/limits.ts";
 import { originalOf } from "./original-call.ts";
 
 export interface KeyTransferOptions {
@@ -25,6 +28,31 @@ type TransferHandlers = Pick<
 
 const { exportKey, importKey } = KeyGenerationService.method;
 
+/** What a request brings: a secret that it sealed, or a public half as it is. */
+async function importedBy(
+  request: ImportKeyRequest,
+  caller: string,
+  desk: ImportDesk,
+): Promise<Imported & Disposable> {
+  const { name, publicKey, sealedMaterial } = request;
+  if (publicKey.length > 0) {
+    if (sealedMaterial !== undefined || request.exportable || request.rotationPeriodSeconds !== 0n) {
+      throw new DomainError(
+        "invalid-argument",
+        "a public half alone comes without sealed material, and is neither exported nor rotated",
+      );
+    }
+    checkSize(publicKey, publicKeyBytesMax, "public key");
+    return { publicKey, [Symbol.dispose]() {} };
+  }
+  if (sealedMaterial === undefined) {
+    throw new DomainError("invalid-argument", "the request carries neither sealed material nor a public key");
+  }
+  const method = `${KeyGenerationService.typeName}/${importKey.name}`;
+  const secret = await desk.open(request.importId, { caller, name }, sealedMaterial, method);
+  return { secret, [Symbol.dispose]: () => secret[Symbol.dispose]() };
+}
+
 /** Keys that come from elsewhere, and keys that leave: both sealed, so that a message shows nothing of them. */
 export function keyTransferHandlers({ desk, keyMaker, keyStore, now }: KeyTransferOptions): TransferHandlers {
   return {
@@ -37,15 +65,10 @@ export function keyTransferHandlers({ desk, keyMaker, keyStore, now }: KeyTransf
       };
     },
     async importKey(request, context) {
-      if (request.sealedMaterial === undefined) {
-        throw new DomainError("invalid-argument", "the request carries no sealed material");
-      }
-      const by = { caller: context.caller.uri, name: request.name };
-      const method = `${KeyGenerationService.typeName}/${importKey.name}`;
-      using material = await desk.open(request.importId, by, request.sealedMaterial, method);
+      using imported = await importedBy(request, context.caller.uri, desk);
       const original = originalOf(context, ImportKeyRequestSchema, request);
       const key = await keyMaker
-        .createKey({ ...request, protection: "software" }, original, material)
+        .createKey({ ...request, protection: "software" }, original, imported)
         .catch((error: unknown) => {
           // A key that fails the tests of a new one is what the caller brought, not our fault.
           if (!isDomainError(error, "internal")) throw error;
