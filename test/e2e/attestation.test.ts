@@ -125,6 +125,36 @@ test("a changed record, another signature, another root and another signer are r
   expect((await verify(file, foreign)).code).toBe(5);
 });
 
+test("the ceremony's transcript is shown to auditors, signed, and verifies as keys' attestations do", async () => {
+  const out = join(directory, "ceremony.json");
+  const { code, stderr, stdout } = await house.cli(["ceremony", "--out", out, "--json"]);
+  expect(code, stderr).toBe(0);
+  const facts = JSON.parse(stdout) as Record<string, unknown>;
+  const held = JSON.parse(
+    readFileSync(join(house.layout.serviceDirectory("generator"), "ceremony.json"), "utf8"),
+  ) as { token: { serial: string }; heldAt: string; recoveryWraps: Record<string, string> };
+  expect(facts).toMatchObject({
+    kind: "ceremony",
+    trustDomain: house.trustDomain,
+    heldAt: held.heldAt,
+    token: held.token,
+    rightToken: held.token.serial,
+    custody: { threshold: 2, shares: 3 },
+    wrappedForRecovery: Object.keys(held.recoveryWraps).sort(),
+  });
+  expect((await verify(out)).code).toBe(0);
+  const whole = JSON.parse(readFileSync(out, "utf8")) as Record<string, string>;
+  writeFileSync(
+    out,
+    JSON.stringify({ ...whole, record: whole.record!.replace('"threshold":2', '"threshold":3') }),
+  );
+  expect((await verify(out)).code).toBe(5);
+  const auditor = await house.enrol(unique("auditor"), "auditor");
+  expect((await auditor.keyrings.attestCeremony({})).signature.length).toBeGreaterThan(0);
+  const user = await house.enrol(unique("user"), "user");
+  expect((await refusalOf(user.keyrings.attestCeremony({}))).kind).toBe("denied");
+});
+
 test("nobody gets a certificate that could pass for the signer's", async () => {
   for (const profile of ["client", "server", "workload"]) {
     const csr = requestFor([{ uri: "urn:claviger:attestation" }]).csr;

@@ -65,6 +65,7 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
   keyrings: {
     createKeyring: { call: (as, o) => as.keyrings.createKeyring({ name: keyring }, o), ...onKeyring },
     rotateKeyring: { call: (as, o) => as.keyrings.rotateKeyring({ name: keyring }, o), ...onKeyring },
+    attestCeremony: { call: (as, o) => as.keyrings.attestCeremony({}, o) },
   },
   keyGeneration: {
     createKey: {

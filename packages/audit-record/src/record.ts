@@ -81,13 +81,14 @@ export function opensLeaf(leaf: string, personal: string, salt: Uint8Array): boo
 
 /**
  * JSON with sorted keys and no white space: RFC 8785 for what our leaves hold, which is strings,
- * booleans, whole numbers and objects of these.
+ * booleans, whole numbers, objects and arrays of these.
  */
 export function canonicalJson(value: unknown): string {
   if (typeof value === "number" && !Number.isSafeInteger(value)) {
     throw new DomainError("internal", "an audit record may hold whole numbers only");
   }
   if (value === null || typeof value !== "object") return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item)).join(",")}]`;
   const entries = Object.entries(value).filter(([, field]) => field !== undefined);
   entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   return `{${entries.map(([name, field]) => `${JSON.stringify(name)}:${canonicalJson(field)}`).join(",")}}`;

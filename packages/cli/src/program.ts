@@ -19,6 +19,7 @@ const group = (name: string, description: string, load: () => Promise<Loaded>): 
 /** In the order of the help. A group's file is loaded when its name is on the line. */
 const groups: readonly Group[] = [
   group("init", "make what an installation has only once, on its host", () => import("./commands/init.ts")),
+  group("ceremony", "how the root of trust was made", () => import("./commands/ceremony.ts")),
   group("status", "what runs, and how it is", () => import("./commands/status.ts")),
   group("doctor", "what of this host could let keys out", () => import("./commands/doctor.ts")),
   group("keyrings", "make and show keyrings", () => import("./commands/keyrings.ts")),

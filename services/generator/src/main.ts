@@ -2,6 +2,7 @@ import { createLeasedAccess } from "@claviger/access";
 import { AuditSpool } from "@claviger/audit-sink";
 import { type Bus, openBus } from "@claviger/bus";
 import { createServiceClient, Transport } from "@claviger/client";
+import { DomainError } from "@claviger/domain-error";
 import { serviceIdentity, TlsIdentity } from "@claviger/identity";
 import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
@@ -21,8 +22,11 @@ import {
   runService,
   serve,
 } from "@claviger/service";
-import { readTranscript, rightToken } from "./ceremony/transcript.ts";
+import { Attester } from "./attester.ts";
+import { ceremonyRecord } from "./ceremony/ceremony-record.ts";
+import { readTranscript, requireGenuine, rightToken } from "./ceremony/transcript.ts";
 import { readConfig } from "./config.ts";
+import type { SignedRecord } from "./generation-record.ts";
 import { checkpointHandlers } from "./handlers/checkpoint.ts";
 import { cryptographyHandlers } from "./handlers/cryptography.ts";
 import { keyGenerationHandlers, keyringHandlers } from "./handlers/key-generation.ts";
@@ -53,9 +57,14 @@ async function start(lifetime: Lifetime): Promise<void> {
   const warn = limitedWarnings(logger);
   const identity = TlsIdentity.load(settings.tlsDirectory);
   const transcript = readTranscript(settings.directory);
-  const serial = transcript && rightToken(transcript);
-  const hsm = openPkcs11Hsm({ ...settings, serial, onTrouble: warn });
+  if (transcript === undefined) {
+    throw new DomainError("failed-precondition", "no ceremony was held: there is no ceremony.json", {
+      hint: "`claviger init` holds it; if it was held, put the file back",
+    });
+  }
+  const hsm = openPkcs11Hsm({ ...settings, serial: rightToken(transcript), onTrouble: warn });
   lifetime.onStop("hsm", () => hsm[Symbol.asyncDispose]());
+  await requireGenuine(transcript, (data) => hsm.bindingMac(data));
   requireFit(settings.profile, { hsm: hsm.describe(), trustDomain: settings.trustDomain });
 
   const toStorage = new Transport({
@@ -81,7 +90,8 @@ async function start(lifetime: Lifetime): Promise<void> {
   lifetime.onStop("keys", () => keyStore[Symbol.dispose]());
   const now = (): Date => new Date();
   hsm.onReturn(() => keyStore.invalidateAll());
-  const materials = new MaterialMaker({ hsm, keyringKeys, keyStore, random, health, now, onTrouble });
+  const attester = new Attester(keyStore);
+  const materials = new MaterialMaker({ hsm, keyringKeys, attester, random, health, now, onTrouble });
   const keyMaker = new KeyMaker({
     storage,
     keyringKeys,
@@ -89,6 +99,11 @@ async function start(lifetime: Lifetime): Promise<void> {
     materials,
     admitLegacy: settings.admitLegacy,
   });
+
+  const attestCeremony = (): Promise<SignedRecord> => {
+    const { trustDomain } = settings;
+    return attester.sign(ceremonyRecord(transcript, { trustDomain, module: hsm.describe(), time: now() }));
+  };
 
   const forget = (): void => {
     access.invalidate();
@@ -130,7 +145,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     auditedWork: spooledWork(spool),
     probes: [hsmProbe(hsm, random), busProbe(bus), healthProbe(health)],
     registrations: [
-      register(KeyringService, keyringPolicy, keyringHandlers(keyringKeys)),
+      register(KeyringService, keyringPolicy, keyringHandlers(keyringKeys, attestCeremony)),
       register(
         KeyGenerationService,
         keyGenerationPolicy,

@@ -2,13 +2,13 @@ import { DomainError } from "@claviger/domain-error";
 import type { SecretBytes } from "@claviger/secret-bytes";
 import { requireHsmSpec } from "./algorithm-choice.ts";
 import { type Algorithm, algorithmRow } from "./algorithms.ts";
+import type { Attester } from "./attester.ts";
 import { attestationKey, buildGenerationRecord, type SignedRecord } from "./generation-record.ts";
 import type { Health } from "./health/health.ts";
 import type { TestedRandom } from "./health/tested-random.ts";
 import type { Hsm } from "./hsm/port.ts";
 import { type Imported, readImported, readImportedPublicKey } from "./imported-material.ts";
 import { makeMaterial, type RandomnessSource } from "./key-material.ts";
-import type { KeyStore } from "./key-store.ts";
 import { type Validation, validateNewKey, validatePublicKey } from "./key-validation.ts";
 import type { KeyringKeys } from "./keyring-keys.ts";
 import { fingerprintOf, materialDigest } from "./material-digest.ts";
@@ -20,7 +20,7 @@ import { softwareMechanism } from "./mechanisms/software.ts";
 export interface MaterialMakerOptions {
   hsm: Hsm;
   keyringKeys: KeyringKeys;
-  keyStore: KeyStore;
+  attester: Attester;
   random: TestedRandom;
   health: Health;
   now: () => Date;
@@ -74,7 +74,7 @@ export class MaterialMaker {
       generationRecord =
         binding.name === attestationKey && mechanism !== undefined
           ? { record, signature: await mechanism.sign!(record), signerVersion: binding.version }
-          : await this.#sign(record);
+          : await this.#options.attester.sign(record);
     };
     const made =
       binding.protection === "hsm"
@@ -92,17 +92,6 @@ export class MaterialMaker {
       generationRecord,
       materialDigest: fingerprint === undefined ? Buffer.alloc(0) : await materialDigest(fingerprint, mac),
     };
-  }
-
-  async #sign(record: Buffer): Promise<SignedRecord> {
-    const key = await this.#options.keyStore.require(attestationKey, 0, "sign").catch((cause: unknown) => {
-      throw new DomainError("unavailable", "the key that signs generation records is not there yet", {
-        hint: "it is made when an installation first starts: try again shortly",
-        cause,
-      });
-    });
-    const signature = await key.use((mechanism) => mechanism.sign!(record));
-    return { record, signature, signerVersion: key.facts.version };
   }
 
   async #makeInHsm(

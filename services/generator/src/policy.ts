@@ -11,6 +11,7 @@ function onName(permission: Permission) {
 export const keyringPolicy: Policy<typeof KeyringService> = {
   createKeyring: onName("keyrings.create"),
   rotateKeyring: onName("keyrings.rotate"),
+  attestCeremony: { callers: "anyone", permission: "audit.read" },
 };
 
 export const keyGenerationPolicy: Policy<typeof KeyGenerationService> = {

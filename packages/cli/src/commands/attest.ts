@@ -1,3 +1,4 @@
+import type { Claviger } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
 import type { Command } from "commander";
 import { parseKeyReference } from "../arguments.ts";
@@ -15,17 +16,8 @@ export function registerAttest(keys: Command): void {
       const reference = parseKeyReference(argument(positional), "optional");
       const claviger = await session.connect();
       const answer = await claviger.keyGeneration.attestKey(reference);
-      const { certificateChain } = await claviger.certificates.getAttestationCertificate({
-        version: answer.signerVersion,
-      });
-      const text = Buffer.from(answer.record).toString("utf8");
-      const facts = factsOf(text, answer);
-      const attestation = {
-        record: text,
-        signature: Buffer.from(answer.signature).toString("base64"),
-        signer: `system/attestation@${answer.signerVersion}`,
-        certificateChain,
-      };
+      const facts = factsOf(Buffer.from(answer.record).toString("utf8"), answer);
+      const attestation = await attestationOf(claviger, answer);
       writeOutput(out, `${JSON.stringify(attestation, null, 2)}\n`);
       if (out === standardStream) return;
       session.answer({ ...facts, out }, () =>
@@ -34,6 +26,22 @@ export function registerAttest(keys: Command): void {
       session.notice(`wrote the attestation of ${answer.name}@${answer.version} to ${out}`);
     },
   });
+}
+
+/** The file of docs/formats.md, which verifies offline. */
+export async function attestationOf(
+  { certificates }: Claviger,
+  signed: { record: Uint8Array; signature: Uint8Array; signerVersion: number },
+): Promise<Record<"record" | "signature" | "signer" | "certificateChain", string>> {
+  const { certificateChain } = await certificates.getAttestationCertificate({
+    version: signed.signerVersion,
+  });
+  return {
+    record: Buffer.from(signed.record).toString("utf8"),
+    signature: Buffer.from(signed.signature).toString("base64"),
+    signer: `system/attestation@${signed.signerVersion}`,
+    certificateChain,
+  };
 }
 
 /** @throws DomainError `integrity` where the record is another version's than was asked for */

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/generator/v1/key_generation.proto.
  */
 export const file_claviger_generator_v1_key_generation: GenFile = /*@__PURE__*/
-  fileDesc("CipjbGF2aWdlci9nZW5lcmF0b3IvdjEva2V5X2dlbmVyYXRpb24ucHJvdG8SFWNsYXZpZ2VyLmdlbmVyYXRvci52MSI4ChRDcmVhdGVLZXlyaW5nUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkiRgoVQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmciOAoUUm90YXRlS2V5cmluZ1JlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJIkYKFVJvdGF0ZUtleXJpbmdSZXNwb25zZRItCgdrZXlyaW5nGAEgASgLMhwuY2xhdmlnZXIuc3RvcmFnZS52MS5LZXlyaW5nIqwBChBDcmVhdGVLZXlSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIRCglhbGdvcml0aG0YAyABKAkSEgoKcHJvdGVjdGlvbhgEIAEoCRIaChJkZXN0cm95X2FmdGVyX2RheXMYBSABKA0SHwoXcm90YXRpb25fcGVyaW9kX3NlY29uZHMYBiABKAQSEgoKZXhwb3J0YWJsZRgHIAEoCCI6ChFDcmVhdGVLZXlSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSJdChdDcmVhdGVLZXlWZXJzaW9uUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSIAoYZXhwZWN0ZWRfY3VycmVudF92ZXJzaW9uGAMgASgNIkEKGENyZWF0ZUtleVZlcnNpb25SZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSI0ChNHZXRQdWJsaWNLZXlSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDSJpChRHZXRQdWJsaWNLZXlSZXNwb25zZRIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SEQoJYWxnb3JpdGhtGAMgASgJEh8KF3N1YmplY3RfcHVibGljX2tleV9pbmZvGAQgASgMIjEKEEF0dGVzdEtleVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNIm0KEUF0dGVzdEtleVJlc3BvbnNlEgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIOCgZyZWNvcmQYAyABKAwSEQoJc2lnbmF0dXJlGAQgASgMEhYKDnNpZ25lcl92ZXJzaW9uGAUgASgNIiIKEkJlZ2luSW1wb3J0UmVxdWVzdBIMCgRuYW1lGAEgASgJInUKE0JlZ2luSW1wb3J0UmVzcG9uc2USEQoJaW1wb3J0X2lkGAEgASgJEhsKE3dyYXBwaW5nX3B1YmxpY19rZXkYAiABKAwSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi/QEKEEltcG9ydEtleVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCWFsZ29yaXRobRgDIAEoCRIRCglpbXBvcnRfaWQYBCABKAkSPAoPc2VhbGVkX21hdGVyaWFsGAUgASgLMiMuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNlYWxlZFNlY3JldBIaChJkZXN0cm95X2FmdGVyX2RheXMYBiABKA0SHwoXcm90YXRpb25fcGVyaW9kX3NlY29uZHMYByABKAQSEgoKZXhwb3J0YWJsZRgIIAEoCBISCgpwdWJsaWNfa2V5GAkgASgMIjoKEUltcG9ydEtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5Ik8KEEV4cG9ydEtleVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNEhwKFHJlY2lwaWVudF9wdWJsaWNfa2V5GAMgASgMIoMBChFFeHBvcnRLZXlSZXNwb25zZRIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SEQoJYWxnb3JpdGhtGAMgASgJEjwKD3NlYWxlZF9tYXRlcmlhbBgEIAEoCzIjLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5TZWFsZWRTZWNyZXQy8gEKDktleXJpbmdTZXJ2aWNlEm8KDUNyZWF0ZUtleXJpbmcSKy5jbGF2aWdlci5nZW5lcmF0b3IudjEuQ3JlYXRlS2V5cmluZ1JlcXVlc3QaLC5jbGF2aWdlci5nZW5lcmF0b3IudjEuQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlIgOQAgISbwoNUm90YXRlS2V5cmluZxIrLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5Sb3RhdGVLZXlyaW5nUmVxdWVzdBosLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5Sb3RhdGVLZXlyaW5nUmVzcG9uc2UiA5ACAjLzBQoUS2V5R2VuZXJhdGlvblNlcnZpY2USYwoJQ3JlYXRlS2V5EicuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkNyZWF0ZUtleVJlcXVlc3QaKC5jbGF2aWdlci5nZW5lcmF0b3IudjEuQ3JlYXRlS2V5UmVzcG9uc2UiA5ACAhJ4ChBDcmVhdGVLZXlWZXJzaW9uEi4uY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkNyZWF0ZUtleVZlcnNpb25SZXF1ZXN0Gi8uY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkNyZWF0ZUtleVZlcnNpb25SZXNwb25zZSIDkAICEmwKDEdldFB1YmxpY0tleRIqLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5HZXRQdWJsaWNLZXlSZXF1ZXN0GisuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkdldFB1YmxpY0tleVJlc3BvbnNlIgOQAgESZAoLQmVnaW5JbXBvcnQSKS5jbGF2aWdlci5nZW5lcmF0b3IudjEuQmVnaW5JbXBvcnRSZXF1ZXN0GiouY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkJlZ2luSW1wb3J0UmVzcG9uc2USXgoJSW1wb3J0S2V5EicuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkltcG9ydEtleVJlcXVlc3QaKC5jbGF2aWdlci5nZW5lcmF0b3IudjEuSW1wb3J0S2V5UmVzcG9uc2USYwoJRXhwb3J0S2V5EicuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkV4cG9ydEtleVJlcXVlc3QaKC5jbGF2aWdlci5nZW5lcmF0b3IudjEuRXhwb3J0S2V5UmVzcG9uc2UiA5ACARJjCglBdHRlc3RLZXkSJy5jbGF2aWdlci5nZW5lcmF0b3IudjEuQXR0ZXN0S2V5UmVxdWVzdBooLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5BdHRlc3RLZXlSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_claviger_generator_v1_cryptography, file_claviger_storage_v1_key, file_google_protobuf_timestamp]);
+  fileDesc("CipjbGF2aWdlci9nZW5lcmF0b3IvdjEva2V5X2dlbmVyYXRpb24ucHJvdG8SFWNsYXZpZ2VyLmdlbmVyYXRvci52MSI4ChRDcmVhdGVLZXlyaW5nUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkiRgoVQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmciFwoVQXR0ZXN0Q2VyZW1vbnlSZXF1ZXN0IlMKFkF0dGVzdENlcmVtb255UmVzcG9uc2USDgoGcmVjb3JkGAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDBIWCg5zaWduZXJfdmVyc2lvbhgDIAEoDSI4ChRSb3RhdGVLZXlyaW5nUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkiRgoVUm90YXRlS2V5cmluZ1Jlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmcirAEKEENyZWF0ZUtleVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhEKCWFsZ29yaXRobRgDIAEoCRISCgpwcm90ZWN0aW9uGAQgASgJEhoKEmRlc3Ryb3lfYWZ0ZXJfZGF5cxgFIAEoDRIfChdyb3RhdGlvbl9wZXJpb2Rfc2Vjb25kcxgGIAEoBBISCgpleHBvcnRhYmxlGAcgASgIIjoKEUNyZWF0ZUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5Il0KF0NyZWF0ZUtleVZlcnNpb25SZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIgChhleHBlY3RlZF9jdXJyZW50X3ZlcnNpb24YAyABKA0iQQoYQ3JlYXRlS2V5VmVyc2lvblJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5IjQKE0dldFB1YmxpY0tleVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNImkKFEdldFB1YmxpY0tleVJlc3BvbnNlEgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIRCglhbGdvcml0aG0YAyABKAkSHwoXc3ViamVjdF9wdWJsaWNfa2V5X2luZm8YBCABKAwiMQoQQXR0ZXN0S2V5UmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0ibQoRQXR0ZXN0S2V5UmVzcG9uc2USDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNEg4KBnJlY29yZBgDIAEoDBIRCglzaWduYXR1cmUYBCABKAwSFgoOc2lnbmVyX3ZlcnNpb24YBSABKA0iIgoSQmVnaW5JbXBvcnRSZXF1ZXN0EgwKBG5hbWUYASABKAkidQoTQmVnaW5JbXBvcnRSZXNwb25zZRIRCglpbXBvcnRfaWQYASABKAkSGwoTd3JhcHBpbmdfcHVibGljX2tleRgCIAEoDBIuCgpleHBpcmVzX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCL9AQoQSW1wb3J0S2V5UmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSEQoJYWxnb3JpdGhtGAMgASgJEhEKCWltcG9ydF9pZBgEIAEoCRI8Cg9zZWFsZWRfbWF0ZXJpYWwYBSABKAsyIy5jbGF2aWdlci5nZW5lcmF0b3IudjEuU2VhbGVkU2VjcmV0EhoKEmRlc3Ryb3lfYWZ0ZXJfZGF5cxgGIAEoDRIfChdyb3RhdGlvbl9wZXJpb2Rfc2Vjb25kcxgHIAEoBBISCgpleHBvcnRhYmxlGAggASgIEhIKCnB1YmxpY19rZXkYCSABKAwiOgoRSW1wb3J0S2V5UmVzcG9uc2USJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkiTwoQRXhwb3J0S2V5UmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SHAoUcmVjaXBpZW50X3B1YmxpY19rZXkYAyABKAwigwEKEUV4cG9ydEtleVJlc3BvbnNlEgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIRCglhbGdvcml0aG0YAyABKAkSPAoPc2VhbGVkX21hdGVyaWFsGAQgASgLMiMuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNlYWxlZFNlY3JldDLmAgoOS2V5cmluZ1NlcnZpY2USbwoNQ3JlYXRlS2V5cmluZxIrLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlyaW5nUmVxdWVzdBosLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlyaW5nUmVzcG9uc2UiA5ACAhJvCg1Sb3RhdGVLZXlyaW5nEisuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlJvdGF0ZUtleXJpbmdSZXF1ZXN0GiwuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlJvdGF0ZUtleXJpbmdSZXNwb25zZSIDkAICEnIKDkF0dGVzdENlcmVtb255EiwuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkF0dGVzdENlcmVtb255UmVxdWVzdBotLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5BdHRlc3RDZXJlbW9ueVJlc3BvbnNlIgOQAgEy8wUKFEtleUdlbmVyYXRpb25TZXJ2aWNlEmMKCUNyZWF0ZUtleRInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlSZXF1ZXN0GiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkNyZWF0ZUtleVJlc3BvbnNlIgOQAgISeAoQQ3JlYXRlS2V5VmVyc2lvbhIuLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlWZXJzaW9uUmVxdWVzdBovLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DcmVhdGVLZXlWZXJzaW9uUmVzcG9uc2UiA5ACAhJsCgxHZXRQdWJsaWNLZXkSKi5jbGF2aWdlci5nZW5lcmF0b3IudjEuR2V0UHVibGljS2V5UmVxdWVzdBorLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5HZXRQdWJsaWNLZXlSZXNwb25zZSIDkAIBEmQKC0JlZ2luSW1wb3J0EikuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkJlZ2luSW1wb3J0UmVxdWVzdBoqLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5CZWdpbkltcG9ydFJlc3BvbnNlEl4KCUltcG9ydEtleRInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5JbXBvcnRLZXlSZXF1ZXN0GiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkltcG9ydEtleVJlc3BvbnNlEmMKCUV4cG9ydEtleRInLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5FeHBvcnRLZXlSZXF1ZXN0GiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkV4cG9ydEtleVJlc3BvbnNlIgOQAgESYwoJQXR0ZXN0S2V5EicuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkF0dGVzdEtleVJlcXVlc3QaKC5jbGF2aWdlci5nZW5lcmF0b3IudjEuQXR0ZXN0S2V5UmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_claviger_generator_v1_cryptography, file_claviger_storage_v1_key, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message claviger.generator.v1.CreateKeyringRequest
@@ -58,6 +58,52 @@ export const CreateKeyringResponseSchema: GenMessage<CreateKeyringResponse> = /*
   messageDesc(file_claviger_generator_v1_key_generation, 1);
 
 /**
+ * @generated from message claviger.generator.v1.AttestCeremonyRequest
+ */
+export type AttestCeremonyRequest = Message<"claviger.generator.v1.AttestCeremonyRequest"> & {
+};
+
+/**
+ * Describes the message claviger.generator.v1.AttestCeremonyRequest.
+ * Use `create(AttestCeremonyRequestSchema)` to create a new message.
+ */
+export const AttestCeremonyRequestSchema: GenMessage<AttestCeremonyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_key_generation, 2);
+
+/**
+ * @generated from message claviger.generator.v1.AttestCeremonyResponse
+ */
+export type AttestCeremonyResponse = Message<"claviger.generator.v1.AttestCeremonyResponse"> & {
+  /**
+   * JSON, as docs/formats.md says.
+   *
+   * @generated from field: bytes record = 1;
+   */
+  record: Uint8Array;
+
+  /**
+   * DER ECDSA-Sig-Value over SHA-256 of the record.
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+
+  /**
+   * Of system/attestation.
+   *
+   * @generated from field: uint32 signer_version = 3;
+   */
+  signerVersion: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.AttestCeremonyResponse.
+ * Use `create(AttestCeremonyResponseSchema)` to create a new message.
+ */
+export const AttestCeremonyResponseSchema: GenMessage<AttestCeremonyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_key_generation, 3);
+
+/**
  * @generated from message claviger.generator.v1.RotateKeyringRequest
  */
 export type RotateKeyringRequest = Message<"claviger.generator.v1.RotateKeyringRequest"> & {
@@ -77,7 +123,7 @@ export type RotateKeyringRequest = Message<"claviger.generator.v1.RotateKeyringR
  * Use `create(RotateKeyringRequestSchema)` to create a new message.
  */
 export const RotateKeyringRequestSchema: GenMessage<RotateKeyringRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 2);
+  messageDesc(file_claviger_generator_v1_key_generation, 4);
 
 /**
  * @generated from message claviger.generator.v1.RotateKeyringResponse
@@ -94,7 +140,7 @@ export type RotateKeyringResponse = Message<"claviger.generator.v1.RotateKeyring
  * Use `create(RotateKeyringResponseSchema)` to create a new message.
  */
 export const RotateKeyringResponseSchema: GenMessage<RotateKeyringResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 3);
+  messageDesc(file_claviger_generator_v1_key_generation, 5);
 
 /**
  * @generated from message claviger.generator.v1.CreateKeyRequest
@@ -153,7 +199,7 @@ export type CreateKeyRequest = Message<"claviger.generator.v1.CreateKeyRequest">
  * Use `create(CreateKeyRequestSchema)` to create a new message.
  */
 export const CreateKeyRequestSchema: GenMessage<CreateKeyRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 4);
+  messageDesc(file_claviger_generator_v1_key_generation, 6);
 
 /**
  * @generated from message claviger.generator.v1.CreateKeyResponse
@@ -170,7 +216,7 @@ export type CreateKeyResponse = Message<"claviger.generator.v1.CreateKeyResponse
  * Use `create(CreateKeyResponseSchema)` to create a new message.
  */
 export const CreateKeyResponseSchema: GenMessage<CreateKeyResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 5);
+  messageDesc(file_claviger_generator_v1_key_generation, 7);
 
 /**
  * @generated from message claviger.generator.v1.CreateKeyVersionRequest
@@ -199,7 +245,7 @@ export type CreateKeyVersionRequest = Message<"claviger.generator.v1.CreateKeyVe
  * Use `create(CreateKeyVersionRequestSchema)` to create a new message.
  */
 export const CreateKeyVersionRequestSchema: GenMessage<CreateKeyVersionRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 6);
+  messageDesc(file_claviger_generator_v1_key_generation, 8);
 
 /**
  * @generated from message claviger.generator.v1.CreateKeyVersionResponse
@@ -216,7 +262,7 @@ export type CreateKeyVersionResponse = Message<"claviger.generator.v1.CreateKeyV
  * Use `create(CreateKeyVersionResponseSchema)` to create a new message.
  */
 export const CreateKeyVersionResponseSchema: GenMessage<CreateKeyVersionResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 7);
+  messageDesc(file_claviger_generator_v1_key_generation, 9);
 
 /**
  * @generated from message claviger.generator.v1.GetPublicKeyRequest
@@ -240,7 +286,7 @@ export type GetPublicKeyRequest = Message<"claviger.generator.v1.GetPublicKeyReq
  * Use `create(GetPublicKeyRequestSchema)` to create a new message.
  */
 export const GetPublicKeyRequestSchema: GenMessage<GetPublicKeyRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 8);
+  messageDesc(file_claviger_generator_v1_key_generation, 10);
 
 /**
  * @generated from message claviger.generator.v1.GetPublicKeyResponse
@@ -274,7 +320,7 @@ export type GetPublicKeyResponse = Message<"claviger.generator.v1.GetPublicKeyRe
  * Use `create(GetPublicKeyResponseSchema)` to create a new message.
  */
 export const GetPublicKeyResponseSchema: GenMessage<GetPublicKeyResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 9);
+  messageDesc(file_claviger_generator_v1_key_generation, 11);
 
 /**
  * @generated from message claviger.generator.v1.AttestKeyRequest
@@ -298,7 +344,7 @@ export type AttestKeyRequest = Message<"claviger.generator.v1.AttestKeyRequest">
  * Use `create(AttestKeyRequestSchema)` to create a new message.
  */
 export const AttestKeyRequestSchema: GenMessage<AttestKeyRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 10);
+  messageDesc(file_claviger_generator_v1_key_generation, 12);
 
 /**
  * @generated from message claviger.generator.v1.AttestKeyResponse
@@ -341,7 +387,7 @@ export type AttestKeyResponse = Message<"claviger.generator.v1.AttestKeyResponse
  * Use `create(AttestKeyResponseSchema)` to create a new message.
  */
 export const AttestKeyResponseSchema: GenMessage<AttestKeyResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 11);
+  messageDesc(file_claviger_generator_v1_key_generation, 13);
 
 /**
  * @generated from message claviger.generator.v1.BeginImportRequest
@@ -360,7 +406,7 @@ export type BeginImportRequest = Message<"claviger.generator.v1.BeginImportReque
  * Use `create(BeginImportRequestSchema)` to create a new message.
  */
 export const BeginImportRequestSchema: GenMessage<BeginImportRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 12);
+  messageDesc(file_claviger_generator_v1_key_generation, 14);
 
 /**
  * @generated from message claviger.generator.v1.BeginImportResponse
@@ -389,7 +435,7 @@ export type BeginImportResponse = Message<"claviger.generator.v1.BeginImportResp
  * Use `create(BeginImportResponseSchema)` to create a new message.
  */
 export const BeginImportResponseSchema: GenMessage<BeginImportResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 13);
+  messageDesc(file_claviger_generator_v1_key_generation, 15);
 
 /**
  * @generated from message claviger.generator.v1.ImportKeyRequest
@@ -451,7 +497,7 @@ export type ImportKeyRequest = Message<"claviger.generator.v1.ImportKeyRequest">
  * Use `create(ImportKeyRequestSchema)` to create a new message.
  */
 export const ImportKeyRequestSchema: GenMessage<ImportKeyRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 14);
+  messageDesc(file_claviger_generator_v1_key_generation, 16);
 
 /**
  * @generated from message claviger.generator.v1.ImportKeyResponse
@@ -468,7 +514,7 @@ export type ImportKeyResponse = Message<"claviger.generator.v1.ImportKeyResponse
  * Use `create(ImportKeyResponseSchema)` to create a new message.
  */
 export const ImportKeyResponseSchema: GenMessage<ImportKeyResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 15);
+  messageDesc(file_claviger_generator_v1_key_generation, 17);
 
 /**
  * @generated from message claviger.generator.v1.ExportKeyRequest
@@ -499,7 +545,7 @@ export type ExportKeyRequest = Message<"claviger.generator.v1.ExportKeyRequest">
  * Use `create(ExportKeyRequestSchema)` to create a new message.
  */
 export const ExportKeyRequestSchema: GenMessage<ExportKeyRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 16);
+  messageDesc(file_claviger_generator_v1_key_generation, 18);
 
 /**
  * @generated from message claviger.generator.v1.ExportKeyResponse
@@ -533,7 +579,7 @@ export type ExportKeyResponse = Message<"claviger.generator.v1.ExportKeyResponse
  * Use `create(ExportKeyResponseSchema)` to create a new message.
  */
 export const ExportKeyResponseSchema: GenMessage<ExportKeyResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_key_generation, 17);
+  messageDesc(file_claviger_generator_v1_key_generation, 19);
 
 /**
  * KeyringService makes keyrings: each has a key-encryption key of its own in the HSM.
@@ -560,6 +606,16 @@ export const KeyringService: GenService<{
     methodKind: "unary";
     input: typeof RotateKeyringRequestSchema;
     output: typeof RotateKeyringResponseSchema;
+  },
+  /**
+   * How the installation's root of trust was made: the ceremony's transcript, signed as generation records are.
+   *
+   * @generated from rpc claviger.generator.v1.KeyringService.AttestCeremony
+   */
+  attestCeremony: {
+    methodKind: "unary";
+    input: typeof AttestCeremonyRequestSchema;
+    output: typeof AttestCeremonyResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_claviger_generator_v1_key_generation, 0);

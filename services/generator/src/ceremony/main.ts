@@ -1,13 +1,21 @@
 import { randomBytes, randomInt } from "node:crypto";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readSettings } from "@claviger/config";
 import { DomainError } from "@claviger/domain-error";
 import { SecretBytes } from "@claviger/secret-bytes";
+import { openPkcs11Hsm } from "../hsm/pkcs11-hsm.ts";
 import { beginToken } from "../hsm/token-ceremony.ts";
 import { profiles, requireFit } from "../profile.ts";
 import { recoveryKeyId, splitRecoveryKey } from "./shares.ts";
-import { acceptToken, readTranscript, writeTranscript } from "./transcript.ts";
+import {
+  acceptToken,
+  bindTranscript,
+  type CeremonyTranscript,
+  readTranscript,
+  requireGenuine,
+  writeTranscript,
+} from "./transcript.ts";
 
 /**
  * The generator's program in ceremony mode, run once on the host by `claviger init`. PINs, shares and
@@ -36,7 +44,7 @@ try {
     await holdCeremony();
     process.stdout.write("the ceremony is done\n");
   } else if (settings.acceptToken !== "none") {
-    writeTranscript(settings.directory, acceptToken(held, settings.acceptToken, new Date()));
+    await accept(held, settings.acceptToken);
     process.stdout.write("the token is accepted\n");
   } else {
     process.stdout.write("the ceremony has been held already\n");
@@ -74,17 +82,27 @@ async function holdCeremony(): Promise<void> {
       });
     }
     // Last: its presence says that the ceremony is whole.
-    writeTranscript(settings.directory, {
+    const transcript = {
       version: 1,
       heldAt: new Date().toISOString(),
       token: { label: settings.tokenLabel, serial: token.tokenSerial, model: token.model },
       recoveryKey: recoveryKeyId(recoveryKey),
       custody: { threshold: settings.threshold, shares: settings.shares },
       recoveryWraps: wraps,
-    });
+    } as const;
+    writeTranscript(settings.directory, await bindTranscript(transcript, (data) => token.bindingMac(data)));
   } finally {
     token.close();
   }
+}
+
+/** The token must be there, and hold the binding key: nothing that the old one bound would open with another. */
+async function accept(held: CeremonyTranscript, serial: string): Promise<void> {
+  const pin = readFileSync(join(settings.directory, "hsm.pin"), "utf8").trim();
+  await using hsm = openPkcs11Hsm({ ...settings, pin, serial });
+  const mac = (data: Uint8Array): Promise<Buffer> => hsm.bindingMac(data);
+  await requireGenuine(held, mac);
+  writeTranscript(settings.directory, await bindTranscript(acceptToken(held, serial, new Date()), mac));
 }
 
 /** A ceremony that was cut off made keys that nothing depends on yet: with SoftHSM, begin anew. */

@@ -1,5 +1,7 @@
+import { timingSafeEqual } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { canonicalJson } from "@claviger/audit-record";
 import { DomainError } from "@claviger/domain-error";
 
 /** What the ceremony leaves behind (docs/formats.md). Nothing in it is secret. */
@@ -13,6 +15,41 @@ export interface CeremonyTranscript {
   recoveryWraps: Record<string, string>;
   /** Tokens that an administrator of the host accepted in the place of the one before. */
   acceptedTokens?: { serial: string; insteadOf: string; acceptedAt: string }[];
+  /** Base64: what the token's binding key makes of all the rest. */
+  mac: string;
+}
+
+export type UnboundTranscript = Omit<CeremonyTranscript, "mac">;
+type BindingMac = (data: Uint8Array) => Promise<Buffer> | Buffer;
+
+const macDomain = "claviger/ceremony/v1\0";
+
+/** Binds a transcript to the token: whoever changes the file without the PIN is found out. */
+export async function bindTranscript(
+  transcript: UnboundTranscript & { mac?: string },
+  mac: BindingMac,
+): Promise<CeremonyTranscript> {
+  const { mac: _, ...unbound } = transcript;
+  return { ...unbound, mac: (await mac(boundBytes(unbound))).toString("base64") };
+}
+
+/** @throws DomainError `integrity` where the transcript is not what this token's ceremony left behind */
+export async function requireGenuine(transcript: CeremonyTranscript, mac: BindingMac): Promise<void> {
+  const { mac: claimed, ...unbound } = transcript;
+  const expected = await mac(boundBytes(unbound));
+  const bytes = Buffer.from(claimed ?? "", "base64");
+  if (bytes.length === expected.length && timingSafeEqual(bytes, expected)) return;
+  throw new DomainError(
+    "integrity",
+    "the ceremony's transcript, ceremony.json, was changed, or is another token's",
+    {
+      hint: "put back the file as the ceremony left it: it says which token is the right one",
+    },
+  );
+}
+
+function boundBytes(unbound: UnboundTranscript): Buffer {
+  return Buffer.from(`${macDomain}${canonicalJson(unbound)}`, "utf8");
 }
 
 /** Undefined where no ceremony was held. @throws DomainError `integrity` */
@@ -38,12 +75,12 @@ export function writeTranscript(directory: string, transcript: CeremonyTranscrip
 }
 
 /** The serial of the one token that may be used: the ceremony's, or the last that was accepted after it. */
-export function rightToken(transcript: CeremonyTranscript): string {
+export function rightToken(transcript: UnboundTranscript): string {
   return transcript.acceptedTokens?.at(-1)?.serial ?? transcript.token.serial;
 }
 
-/** Another token may take the place of the right one. Resolves to the transcript as it then is. */
-export function acceptToken(transcript: CeremonyTranscript, serial: string, now: Date): CeremonyTranscript {
+/** Another token may take the place of the right one. Returns the transcript as it then is, to be bound anew. */
+export function acceptToken(transcript: UnboundTranscript, serial: string, now: Date): UnboundTranscript {
   const insteadOf = rightToken(transcript);
   if (insteadOf === serial) return transcript;
   const accepted = { serial, insteadOf, acceptedAt: now.toISOString() };

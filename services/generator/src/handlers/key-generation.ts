@@ -10,12 +10,17 @@ import {
 } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { Handlers } from "@claviger/rpc";
+import type { SignedRecord } from "../generation-record.ts";
 import type { KeyringKeys } from "../keyring-keys.ts";
 import { type KeyTransferOptions, keyTransferHandlers } from "./key-transfer.ts";
 import { originalOf } from "./original-call.ts";
 
-export function keyringHandlers(keyringKeys: KeyringKeys): Handlers<typeof KeyringService, undefined> {
+export function keyringHandlers(
+  keyringKeys: KeyringKeys,
+  attestCeremony: () => Promise<SignedRecord>,
+): Handlers<typeof KeyringService, undefined> {
   return {
+    attestCeremony,
     async createKeyring(request, context) {
       const original = originalOf(context, CreateKeyringRequestSchema, request);
       return { keyring: await keyringKeys.create(request.name, original) };

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { SecretBytes } from "@claviger/secret-bytes";
 import pkcs11 from "pkcs11js";
-import { asBuffer, keyWrap } from "./mechanism-parameters.ts";
+import { asBuffer, hmac, keyWrap } from "./mechanism-parameters.ts";
 import { findToken, loadModule, logIn, openSession, type Session, type TokenOptions } from "./sessions.ts";
 import * as templates from "./templates.ts";
 
@@ -15,6 +15,8 @@ export interface TokenCeremonyResult {
   recoveryKey: SecretBytes;
   bindingKeyWrap: Buffer;
   wrapForRecovery: (secret: SecretBytes) => Buffer;
+  /** HMAC-SHA-256 with the binding key. */
+  bindingMac: (data: Uint8Array) => Buffer;
   close: () => void;
 }
 
@@ -58,6 +60,10 @@ export function beginToken(
       } finally {
         module.C_DestroyObject(session, object);
       }
+    },
+    bindingMac(data) {
+      module.C_SignInit(session, hmac("sha256"), binding);
+      return module.C_Sign(session, asBuffer(data), Buffer.alloc(64));
     },
     close: () => module.C_Finalize(),
   };
