@@ -55,6 +55,36 @@ test("when the bus and the log are killed together, every acknowledged operation
   await workload.expectEverythingRecorded();
 });
 
+test("a service that is told to end does so by itself, also with a stream open, and has let go of everything first", {
+  timeout: 60_000,
+}, async () => {
+  const ring = unique("streamed");
+  await keyrings.createKeyring({ name: ring });
+  const name = `${ring}/key`;
+  await keyGeneration.createKey({ name, algorithm: "aes-256-gcm" });
+  let letGo: (() => void) | undefined;
+  async function* oneAndThenNothing() {
+    yield { id: 1n, operation: { case: "encrypt" as const, value: { name, plaintext: Buffer.from("m") } } };
+    await new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+  }
+  const stream = house.claviger.cryptography.use(oneAndThenNothing())[Symbol.asyncIterator]();
+  expect((await stream.next()).value.result.case).toBe("encrypt");
+  const pid = house.pidOf("generator");
+  const stops = (): number => house.serviceLog("generator").split('"message":"stopped"').length;
+  const before = stops();
+  const logged = house.serviceLog("generator").length;
+  process.kill(pid, "SIGTERM");
+  const { milliseconds } = await until(() => stops() > before, 8000);
+  // What a supervisor grants, before it kills.
+  expect(milliseconds).toBeLessThan(4000);
+  expect(house.serviceLog("generator").slice(logged)).not.toContain("did not stop cleanly");
+  letGo?.();
+  await stream.next().catch(() => undefined);
+  await insist(() => house.claviger.cryptography.encrypt({ name, plaintext: Buffer.from("m") }));
+});
+
 test("a key that is due is rotated once, however often the rotation service dies around its hour", {
   timeout: 150_000,
 }, async () => {

@@ -4,7 +4,8 @@ import { callsInto } from "./services.ts";
 
 /** All of stopping, whatever hangs. */
 const stopMilliseconds = 9_000;
-const serviceGraceMilliseconds = 2_000;
+/** More than a service takes by itself: who is killed has not cleared its keys. */
+const serviceGraceMilliseconds = 4_000;
 
 export type Services = Readonly<Record<ServiceName, ManagedProcess>>;
 

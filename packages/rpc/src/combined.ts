@@ -6,6 +6,7 @@ import { asDomainError, toServiceError } from "./errors.ts";
 import type { AdapterOptions, Registration } from "./grpc-adapter.ts";
 import { authenticator, encode, incoming, type RawDuplexCall } from "./incoming.ts";
 import { type IncomingCall, passPipeline } from "./pipeline.ts";
+import { passTogether, type Settled } from "./together.ts";
 
 /** The names of the methods that carry other methods' operations. */
 export interface CombinedMethods {
@@ -27,40 +28,77 @@ interface OperationResult {
 const operationsMax = 1000;
 const underWayMax = 256;
 
+/** Of a stream: what has arrived by now goes together, up to so many. */
+const togetherMax = 64;
+
 type Surroundings = Pick<IncomingCall, "authenticate" | "traceId" | "signal">;
 
-/** One operation, by the same way as a call of its method: decision, audit record, answer. */
-async function pass<Unit>(
-  registration: Registration<Unit>,
-  options: AdapterOptions<Unit>,
+/** Each operation by the way of a call of its method, those on one resource together; in their order. */
+async function pass(
+  registration: Registration<undefined>,
+  options: AdapterOptions<undefined>,
   around: Surroundings,
-  { id, operation }: Operation,
-): Promise<OperationResult> {
-  try {
-    const name = operation.case;
-    if (name === undefined) {
-      throw new DomainError(
-        "invalid-argument",
-        "the operation is empty, or is one that this version does not know",
+  operations: readonly Operation[],
+): Promise<OperationResult[]> {
+  const results: OperationResult[] = [];
+  const places = operations.map((operation, at) => ({ operation, at }));
+  const groups = Map.groupBy(places, ({ operation }) => whatFor(registration, operation));
+  await Promise.all(
+    [...groups.values()].map(async (group) => {
+      const settled = await passGroup(
+        registration,
+        options,
+        around,
+        group.map(({ operation }) => operation),
       );
-    }
-    const method: DescMethod = registration.service.method[name]!;
-    const call: IncomingCall = { ...around, method, request: { message: operation.value } };
-    const handler = registration.handlers[name]!;
-    const value = await passPipeline(options, call, registration.policy[name]!, handler);
-    return { id, result: { case: name, value } };
-  } catch (error) {
-    const { kind, message } = asDomainError(error);
-    return { id, result: { case: "error", value: { kind, message } } };
-  }
+      for (const [of, { at, operation }] of group.entries()) {
+        results[at] = resultOf(operation, settled[of]!);
+      }
+    }),
+  );
+  return results;
 }
 
-export function operationBatch<Unit>(
-  registration: Registration<Unit>,
-  options: AdapterOptions<Unit>,
+/** Method, resource and subject: what an access decision and an audit record are about. */
+function whatFor(
+  { policy }: Registration<undefined>,
+  { operation: { case: name, value } }: Operation,
+): string {
+  if (name === undefined) return "";
+  const row = policy[name]!;
+  return `${name}\n${row.resource?.(value) ?? ""}\n${row.subject?.(value) ?? ""}`;
+}
+
+async function passGroup(
+  { handlers, policy, service }: Registration<undefined>,
+  options: AdapterOptions<undefined>,
+  around: Surroundings,
+  operations: readonly Operation[],
+): Promise<Settled[]> {
+  const name = operations[0]!.operation.case;
+  if (name === undefined) {
+    const error = new DomainError(
+      "invalid-argument",
+      "the operation is empty, or is one that this version does not know",
+    );
+    return operations.map(() => ({ error }));
+  }
+  const messages = operations.map(({ operation }) => operation.value);
+  return passTogether(options, around, service.method[name]!, policy[name]!, handlers[name]!, messages);
+}
+
+function resultOf({ id, operation }: Operation, settled: Settled): OperationResult {
+  if ("value" in settled) return { id, result: { case: operation.case!, value: settled.value } };
+  const { kind, message } = settled.error;
+  return { id, result: { case: "error", value: { kind, message } } };
+}
+
+export function operationBatch(
+  registration: Registration<undefined>,
+  options: AdapterOptions<undefined>,
 ): (
   request: { operations: Operation[] },
-  context: CallContext<Unit>,
+  context: CallContext<undefined>,
 ) => Promise<{ results: OperationResult[] }> {
   return async ({ operations }, context) => {
     if (operations.length === 0 || operations.length > operationsMax) {
@@ -71,9 +109,7 @@ export function operationBatch<Unit>(
     }
     const { caller: identity, certificateSerial, signal, traceId } = context;
     const around = { authenticate: () => ({ identity, certificateSerial }), signal, traceId };
-    const results = await Promise.all(
-      operations.map((operation) => pass(registration, options, around, operation)),
-    );
+    const results = await pass(registration, options, around, operations);
     context.note({
       operations: results.length,
       failed: results.filter(({ result }) => result.case === "error").length,
@@ -86,10 +122,10 @@ export function operationBatch<Unit>(
  * Operations as they come, answered as they finish. Past the bound under way, and while the caller does
  * not read its answers, nothing more is read: HTTP/2's flow control then holds the caller back.
  */
-export function operationStream<Unit>(
-  registration: Registration<Unit>,
+export function operationStream(
+  registration: Registration<undefined>,
   method: DescMethod,
-  options: AdapterOptions<Unit>,
+  options: AdapterOptions<undefined>,
 ): handleBidiStreamingCall<Buffer, Uint8Array> {
   return (call) => {
     const opening = incoming(call, method, options, { message: {} });
@@ -100,27 +136,76 @@ export function operationStream<Unit>(
   };
 }
 
-async function serve<Unit>(
-  registration: Registration<Unit>,
+async function serve(
+  registration: Registration<undefined>,
   method: DescMethod,
-  options: AdapterOptions<Unit>,
+  options: AdapterOptions<undefined>,
   call: RawDuplexCall,
   { signal, traceId }: IncomingCall,
 ): Promise<void> {
   const around = { authenticate: authenticator(call, options), signal, traceId };
   const underWay = new Set<Promise<void>>();
-  for await (const bytes of call) {
-    const operation = decode(method, bytes as Buffer);
-    const work = pass(registration, options, around, operation)
-      .then((result) => write(call, encode(method, result)))
+  let operationsUnderWay = 0;
+  for await (const arrived of arrivals(call)) {
+    const operations = arrived.map((bytes) => decode(method, bytes));
+    operationsUnderWay += operations.length;
+    const work = pass(registration, options, around, operations)
+      .then((results) => writeAll(call, method, results))
       .catch((error: unknown) => void call.destroy(toServiceError(asDomainError(error))))
-      .finally(() => underWay.delete(work));
+      .finally(() => {
+        underWay.delete(work);
+        operationsUnderWay -= operations.length;
+      });
     underWay.add(work);
-    if (underWay.size >= underWayMax) await Promise.race(underWay);
+    while (operationsUnderWay > underWayMax - togetherMax) await Promise.race(underWay);
     if (signal.aborted) break;
   }
   await Promise.all(underWay);
   call.end();
+}
+
+/** A stream's messages, those together that are there after a turn of the event loop. */
+async function* arrivals(call: RawDuplexCall): AsyncGenerator<Buffer[]> {
+  let waiting: Buffer[] = [];
+  let ended = false;
+  let failure: Error | undefined;
+  let wake: (() => void) | undefined;
+  call.on("data", (bytes: Buffer) => {
+    waiting.push(bytes);
+    if (waiting.length >= togetherMax) call.pause();
+    wake?.();
+  });
+  const end = (error?: Error): void => {
+    ended = true;
+    failure ??= error;
+    wake?.();
+  };
+  call.on("end", end).on("close", end).on("cancelled", end).on("error", end);
+  for (;;) {
+    if (waiting.length > 0) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const arrived = waiting.slice(0, togetherMax);
+      waiting = waiting.slice(togetherMax);
+      if (waiting.length < togetherMax) call.resume();
+      yield arrived;
+    } else if (ended) {
+      if (failure !== undefined) throw failure;
+      return;
+    } else {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      wake = undefined;
+    }
+  }
+}
+
+async function writeAll(
+  call: RawDuplexCall,
+  method: DescMethod,
+  results: readonly OperationResult[],
+): Promise<void> {
+  for (const result of results) await write(call, encode(method, result));
 }
 
 function decode(method: DescMethod, bytes: Buffer): Operation {

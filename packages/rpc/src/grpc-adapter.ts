@@ -47,7 +47,9 @@ export interface Registration<Unit> {
 
 /**
  * `Batch` and `Stream` carry any of the service's unary methods inside of one message. They have rows
- * as every method, and no handlers: each operation goes through the pipeline as a call of its own.
+ * as every method, and no handlers: each operation is decided
+ * about and recorded as a call of its method, those on one resource that came together at once. For services
+ * without transactions: an operation's failure is its own.
  */
 export function register<
   S extends DescService,
@@ -58,7 +60,7 @@ export function register<
   service: S,
   policy: Policy<S>,
   handlers: Omit<Handlers<S, Unit>, Batch | Stream>,
-  combined?: { batch: Batch; stream: Stream },
+  combined?: Unit extends undefined ? { batch: Batch; stream: Stream } : never,
 ): Registration<Unit> {
   return {
     service,
@@ -103,10 +105,13 @@ function implement<Unit>(
 ): UntypedHandleCall {
   const name = method.localName;
   const { combined } = registration;
+  // `register` takes combined methods of services without transactions alone.
+  const single = registration as Registration<undefined>;
+  const singleOptions = options as AdapterOptions<undefined>;
   const row = registration.policy[name]!;
-  if (name === combined?.stream) return operationStream(registration, method, options);
+  if (name === combined?.stream) return operationStream(single, method, singleOptions);
   if (name === combined?.batch) {
-    return unaryHandler(method, row, operationBatch(registration, options), options);
+    return unaryHandler(method, row, operationBatch(single, singleOptions), options);
   }
   const handler = registration.handlers[name]!;
   return method.methodKind === "server_streaming"

@@ -14,7 +14,8 @@ import { type DependencyProbe, statusService } from "./status.ts";
 import { TrustKeeper } from "./trust-keeper.ts";
 import { version } from "./version.ts";
 
-const stopGraceMilliseconds = 3000;
+/** For calls under way; a stream that its caller keeps open is cut off then. Well within what a supervisor grants. */
+const stopGraceMilliseconds = 1000;
 
 export interface ServeOptions<Unit> {
   service: string;

@@ -42,6 +42,7 @@ import { KeyMaker } from "./key-maker.ts";
 import { KeyStore } from "./key-store.ts";
 import { KeyringKeys } from "./keyring-keys.ts";
 import { MaterialMaker } from "./material-maker.ts";
+import { collectNow } from "./mechanisms/collection.ts";
 import { checkpointPolicy, cryptographyPolicy, keyGenerationPolicy, keyringPolicy } from "./policy.ts";
 import { requireFit } from "./profile.ts";
 import { Rewrapper } from "./rewrapper.ts";
@@ -87,7 +88,10 @@ async function start(lifetime: Lifetime): Promise<void> {
   });
   const health = new Health(random, await runSelfTests());
   const keyStore = new KeyStore({ hsm, storage, keyringKeys, leaseMilliseconds, health, onTrouble });
-  lifetime.onStop("keys", () => keyStore[Symbol.dispose]());
+  lifetime.onStop("keys", () => {
+    keyStore[Symbol.dispose]();
+    collectNow();
+  });
   const now = (): Date => new Date();
   hsm.onReturn(() => keyStore.invalidateAll());
   const attester = new Attester(keyStore);

@@ -15,7 +15,7 @@ const patienceMilliseconds = 4000;
 const busyShare = 0.2;
 const patienceUnderLoadMilliseconds = 30_000;
 
-type Collect = (options: { type: "major"; execution: "async" }) => Promise<void>;
+type Collect = (options: { type: "major"; execution: "async" | "sync" }) => Promise<void>;
 let collect: Collect | undefined;
 let asked = false;
 
@@ -41,6 +41,11 @@ async function seeToCollection(): Promise<void> {
       await sleep(lookMilliseconds, undefined, { ref: false });
     }
   }
+}
+
+/** Before the process ends: what was let go of is cleared when this returns. */
+export function collectNow(): void {
+  collector()({ type: "major", execution: "sync" });
 }
 
 function collector(): Collect {
