@@ -1,5 +1,5 @@
 import type { BareLoops, Load } from "./child.ts";
-import type { Target } from "./load-protocol.ts";
+import type { LoadRequest, Target } from "./load-protocol.ts";
 import type { LoopSurroundings } from "./loops.ts";
 import { processTimeSeconds, untilQuiet } from "./process-time.ts";
 import { type WorkloadName, workloadNames, workloads } from "./workloads.ts";
@@ -94,11 +94,22 @@ async function measureServer(
   };
 }
 
+/** While the load drives the bare server: a machine that does nothing besides would flatter the loop. */
 async function measureLoop(options: MeasureOptions, workload: WorkloadName, round: number): Promise<Sample> {
   const { surroundings } = options;
   const seconds = Math.min(secondsOf(options, workload, round), options.seconds);
   const request = { workload, warmUpSeconds, seconds, surroundings };
-  const result = await options.loops.run(request, options.signal);
+  const company: LoadRequest = {
+    workload: "encrypt",
+    target: options.targets.peer,
+    connections,
+    warmUpSeconds,
+    seconds,
+  };
+  const [result] = await Promise.all([
+    options.loops.run(request, options.signal),
+    options.load.run(company, options.signal),
+  ]);
   const perProcessSecond = result.operations / result.processTimeSeconds;
   return {
     workload,
