@@ -10,13 +10,15 @@ export function followEvents(options: {
   bus: Bus;
   keyStore: KeyStore;
   access: LeasedAccess;
-  onKeyringChanged: (keyring: string | undefined) => void;
+  onKeyringRotated: (keyring: string | undefined) => void;
 }): void {
-  const { access, bus, keyStore, onKeyringChanged } = options;
+  const { access, bus, keyStore, onKeyringRotated } = options;
   bus.subscribe("claviger.events.storage.>", ({ subject, data }) => {
     if (subject.startsWith("claviger.events.storage.access.")) return access.invalidate();
     const name = subjectOf(data);
-    if (subject.startsWith("claviger.events.storage.keyring.")) return onKeyringChanged(name);
+    if (subject === "claviger.events.storage.keyring.rotated") return onKeyringRotated(name);
+    // What else becomes of a keyring changes nothing of what is held here.
+    if (subject.startsWith("claviger.events.storage.keyring.")) return;
     if (name === undefined) keyStore.invalidateAll();
     else keyStore.invalidate(name);
   });

@@ -125,11 +125,11 @@ async function start(lifetime: Lifetime): Promise<void> {
   lifetime.onStop("bus", () => bus[Symbol.asyncDispose]());
   const rewrapper = new Rewrapper({ hsm, storage, keyringKeys, onTrouble: warn });
   lifetime.onStop("rewrapping", () => rewrapper[Symbol.asyncDispose]());
-  const onKeyringChanged = (keyring: string | undefined): void => {
+  const onKeyringRotated = (keyring: string | undefined): void => {
     keyringKeys.invalidate(keyring);
     rewrapper.poke();
   };
-  followEvents({ bus, keyStore, access, onKeyringChanged });
+  followEvents({ bus, keyStore, access, onKeyringRotated });
   const spool = await AuditSpool.open({
     path: settings.spoolPath,
     service,

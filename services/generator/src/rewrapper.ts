@@ -94,11 +94,13 @@ export class Rewrapper implements AsyncDisposable {
   }
 
   async #moveAll(keyring: string): Promise<void> {
-    const { keyringKeys, storage } = this.#options;
+    const { keyringKeys, onTrouble, storage } = this.#options;
     keyringKeys.invalidate(keyring);
     let after = { afterKey: "", afterVersion: 0 };
     for (;;) {
-      const { last, materials } = await storage.listSupersededMaterial({ keyring, ...after });
+      const page = await storage.listSupersededMaterial({ keyring, ...after });
+      const { last, materials, unreadable } = page;
+      for (const name of unreadable) onTrouble(`${name} stays under its old generation: its row was changed`);
       const replacements = [];
       for (const material of materials) {
         if (this.#closed) return;
@@ -106,9 +108,8 @@ export class Rewrapper implements AsyncDisposable {
         if (replacement !== undefined) replacements.push(replacement);
       }
       if (replacements.length > 0) await storage.replaceMaterial({ keyring, replacements });
-      const end = materials.at(-1);
-      if (last || end === undefined) return;
-      after = { afterKey: end.key!.name.split("/")[1]!, afterVersion: end.version!.version };
+      if (last) return;
+      after = { afterKey: page.endKey, afterVersion: page.endVersion };
     }
   }
 

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { DomainError } from "@claviger/domain-error";
+import { DomainError, isDomainError } from "@claviger/domain-error";
 import { checkMaterial } from "./key-material.ts";
 import { parseKeyName } from "./names.ts";
 import { publish, type Registry } from "./registry.ts";
@@ -102,21 +102,41 @@ export async function supersededGenerations(registry: Registry): Promise<Generat
   return found.slice(0, generationsMax);
 }
 
+export interface SupersededPage {
+  found: { key: KeyRow; version: VersionRow }[];
+  /** Rows whose seal does not fit: they stay where they are, and hold up no others. */
+  unreadable: string[];
+  last: boolean;
+  /** Where it ended. */
+  end: { key: string; version: number };
+}
+
 export async function supersededMaterial(
   registry: Registry,
   keyring: string,
   after: { key: string; version: number },
-): Promise<{ key: KeyRow; version: VersionRow }[]> {
+): Promise<SupersededPage> {
   const { sealer, tx } = registry;
   const newest = await newestGeneration(registry, keyring);
   const places = await listSupersededMaterial(tx, { keyring, newest, after, limit: materialsOfPage });
-  const found = [];
+  const page: SupersededPage = {
+    found: [],
+    unreadable: [],
+    last: places.length < materialsOfPage,
+    end: after,
+  };
   for (const place of places) {
-    const key = await findKey(tx, sealer, { keyring, key: place.key });
-    const version = await findVersion(tx, sealer, place.keyId, place.version);
-    if (key !== undefined && version !== undefined) found.push({ key, version });
+    page.end = { key: place.key, version: place.version };
+    try {
+      const key = await findKey(tx, sealer, { keyring, key: place.key });
+      const version = await findVersion(tx, sealer, place.keyId, place.version);
+      if (key !== undefined && version !== undefined) page.found.push({ key, version });
+    } catch (error) {
+      if (!isDomainError(error, "integrity")) throw error;
+      page.unreadable.push(`${keyring}/${place.key}@${place.version}`);
+    }
   }
-  return found;
+  return page;
 }
 
 /** Resolves to false where the version is not as it was any more: destroyed meanwhile, or replaced before. */

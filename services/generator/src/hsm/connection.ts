@@ -1,5 +1,6 @@
 import { DomainError, isDomainError } from "@claviger/domain-error";
 import type pkcs11 from "pkcs11js";
+import { Deadlines } from "./deadlines.ts";
 import { findToken, isPkcs11, type Session, SessionPool } from "./sessions.ts";
 import { TokenObjects } from "./token-objects.ts";
 
@@ -49,6 +50,7 @@ export function isGone(error: unknown): boolean {
 export class HsmConnection {
   readonly #options: ConnectionOptions;
   readonly #serial: string;
+  readonly #deadlines: Deadlines;
   readonly #returnListeners: (() => void)[] = [];
   #link: Link | undefined;
   #epoch = 1;
@@ -58,6 +60,8 @@ export class HsmConnection {
   /** @throws DomainError `unavailable` where the token is not there, or refuses the PIN */
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    const { deadlineMilliseconds = deadlineMillisecondsDefault } = options;
+    this.#deadlines = new Deadlines(deadlineMilliseconds, () => this.#silence());
     const slot = this.#findSlot();
     this.#serial = serialOf(options.module, slot);
     if (options.serial !== undefined && options.serial !== this.#serial) {
@@ -83,7 +87,7 @@ export class HsmConnection {
     const link = this.#link;
     if (link === undefined) throw away();
     try {
-      const result = await this.#withinDeadline(link.pool.use((session) => work(session, link.objects)));
+      const result = await this.#deadlines.within(link.pool.use((session) => work(session, link.objects)));
       this.#silences = 0;
       return result;
     } catch (error) {
@@ -99,21 +103,6 @@ export class HsmConnection {
   /** Refuses what belongs to sessions that are no more. @throws DomainError `unavailable` */
   requireCurrent(epoch: number): void {
     if (epoch !== this.#epoch) throw away();
-  }
-
-  async #withinDeadline<T>(work: Promise<T>): Promise<T> {
-    const milliseconds = this.#options.deadlineMilliseconds ?? deadlineMillisecondsDefault;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(this.#silence()), milliseconds);
-    });
-    try {
-      return await Promise.race([work, late]);
-    } finally {
-      clearTimeout(timer);
-      // It may still end, long after nobody waits for it.
-      work.catch(() => undefined);
-    }
   }
 
   #silence(): DomainError {
@@ -182,6 +171,7 @@ export class HsmConnection {
   close(): void {
     this.#closed = true;
     this.#link = undefined;
+    this.#deadlines.close();
   }
 }
 

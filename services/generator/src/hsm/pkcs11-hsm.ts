@@ -92,8 +92,7 @@ class Pkcs11Hsm implements Hsm {
   }
 
   async wrapSecret(keyringKey: KeyringKeyId, secret: SecretBytes): Promise<Buffer> {
-    using padded = padSecret(secret);
-    // Awaited here: where all sessions are busy, the secret is wanted only later.
+    using padded = padSecret(secret); // Awaited below: where all sessions are busy, it is wanted only later.
     return await this.#run(async (session, objects) => {
       const object = createFrom(this.#module, session, padded, templates.secretToWrap);
       try {

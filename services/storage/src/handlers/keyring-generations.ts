@@ -68,14 +68,17 @@ export function generationHandlers(open: (tx: Transaction) => Registry): Generat
     },
     async listSupersededMaterial({ afterKey, afterVersion, keyring }, { unit }) {
       const after = { key: afterKey, version: afterVersion };
-      const found = await supersededMaterial(open(unit), checkKeyringName(keyring), after);
+      const page = await supersededMaterial(open(unit), checkKeyringName(keyring), after);
       return {
-        materials: found.map(({ key, version }) => ({
+        materials: page.found.map(({ key, version }) => ({
           key: keyMessage(key),
           version: versionMessage(version, key),
           material: version.material ?? new Uint8Array(),
         })),
-        last: found.length < materialsOfPage,
+        last: page.last,
+        endKey: page.end.key,
+        endVersion: page.end.version,
+        unreadable: page.unreadable,
       };
     },
     async replaceMaterial({ keyring, replacements }, context) {
