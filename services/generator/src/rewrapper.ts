@@ -85,6 +85,7 @@ export class Rewrapper implements AsyncDisposable {
           onTrouble(
             `${materialsLeft} versions are still under generation ${generation} of keyring ${keyring}`,
           );
+          this.#retrySoon();
           continue;
         }
       }
