@@ -75,8 +75,15 @@ export function tokenEnvironment(layout: Layout): Record<string, string> {
     CLAVIGER_PKCS11_MODULE: findPkcs11Module(),
     CLAVIGER_PKCS11_TOKEN_LABEL: "claviger",
     CLAVIGER_PROFILE: process.env.CLAVIGER_PROFILE || "development",
+    ...given("CLAVIGER_RECOVERY_THRESHOLD"),
+    ...given("CLAVIGER_RECOVERY_SHARES"),
     SOFTHSM2_CONF: join(layout.serviceDirectory("generator"), "softhsm2.conf"),
   };
+}
+
+function given(name: string): Record<string, string> {
+  const value = process.env[name];
+  return value === undefined || value === "" ? {} : { [name]: value };
 }
 
 /** The PKCS#11 module: what the operator names, or SoftHSM where distributions put it. */

@@ -49,14 +49,24 @@ describe.skipIf(modulePath === undefined)("the generator's program in ceremony m
     const { status, stderr } = run({ CLAVIGER_PROFILE: "production" });
     expect(status).toBe(1);
     expect(stderr).toContain("SoftHSM keeps its keys in files");
+    expect(stderr).toContain("nobody chose the custody");
     expect(readdirSync(join(directory, "token"))).toEqual([]);
     expect(readTranscript(directory)).toBeUndefined();
     expect(run({ CLAVIGER_PROFILE: "prod" }).stderr).toContain("one of development, production");
   });
 
   test("it is held once; only a token that is there and holds the binding key may be accepted", () => {
-    expect(run()).toMatchObject({ status: 0, stderr: "" });
+    const custody = { CLAVIGER_RECOVERY_THRESHOLD: "2", CLAVIGER_RECOVERY_SHARES: "4" };
+    const impossible = run({ ...custody, CLAVIGER_RECOVERY_THRESHOLD: "5" });
+    expect(impossible.status).toBe(1);
+    expect(impossible.stderr).toContain("2 ≤ threshold ≤ shares");
+    expect(readdirSync(join(directory, "token"))).toEqual([]);
+    expect(run(custody)).toMatchObject({ status: 0, stderr: "" });
     const held = readTranscript(directory)!;
+    expect(held.custody).toEqual({ threshold: 2, shares: 4 });
+    expect(readdirSync(join(directory, "handoff")).filter((name) => name.startsWith("share"))).toHaveLength(
+      4,
+    );
     const bytes = readFileSync(join(directory, "ceremony.json"));
     expect(run().stdout).toContain("has been held already");
     expect(readFileSync(join(directory, "ceremony.json"))).toEqual(bytes);

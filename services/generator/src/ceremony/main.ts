@@ -7,7 +7,7 @@ import { SecretBytes } from "@claviger/secret-bytes";
 import { openPkcs11Hsm } from "../hsm/pkcs11-hsm.ts";
 import { beginToken } from "../hsm/token-ceremony.ts";
 import { profiles, requireFit } from "../profile.ts";
-import { recoveryKeyId, splitRecoveryKey } from "./shares.ts";
+import { checkCustody, recoveryKeyId, splitRecoveryKey } from "./shares.ts";
 import {
   acceptToken,
   bindTranscript,
@@ -33,6 +33,9 @@ const settings = readSettings(process.env, (reader) => ({
   acceptToken: reader.text("CLAVIGER_ACCEPT_TOKEN", "none"),
 }));
 
+const custodyChosen =
+  Boolean(process.env.CLAVIGER_RECOVERY_THRESHOLD) && Boolean(process.env.CLAVIGER_RECOVERY_SHARES);
+
 /** Services whose rows are sealed; each gets its key through `handoff/`, which bootstrap moves. */
 const sealedServices = ["storage", "distribution", "rotation"] as const;
 const pinDigits = 24;
@@ -56,6 +59,8 @@ try {
 }
 
 async function holdCeremony(): Promise<void> {
+  // Before anything is written to the token.
+  checkCustody(settings);
   forgetUnfinished();
   const pin = randomDigits();
   const securityOfficerPin = randomDigits();
@@ -65,7 +70,7 @@ async function holdCeremony(): Promise<void> {
     ...settings,
     pin,
     securityOfficerPin,
-    check: (hsm) => requireFit(settings.profile, { hsm }),
+    check: (hsm) => requireFit(settings.profile, { hsm, custodyChosen }),
   });
   try {
     using recoveryKey = token.recoveryKey;

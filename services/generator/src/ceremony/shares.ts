@@ -22,11 +22,17 @@ export function recoveryKeyId(key: SecretBytes): string {
     .slice(0, 16);
 }
 
+/** @throws DomainError `invalid-argument` */
+export function checkCustody({ shares, threshold }: Custody): void {
+  if (threshold >= 2 && threshold <= shares && shares <= sharesMax) return;
+  throw new DomainError("invalid-argument", `custody needs 2 ≤ threshold ≤ shares ≤ ${sharesMax}`, {
+    hint: "CLAVIGER_RECOVERY_THRESHOLD and CLAVIGER_RECOVERY_SHARES say how many open it, and how many there are",
+  });
+}
+
 /** The share files' texts, one for each custodian. */
 export async function splitRecoveryKey(key: SecretBytes, custody: Custody): Promise<string[]> {
-  if (custody.threshold < 2 || custody.shares < custody.threshold || custody.shares > sharesMax) {
-    throw new DomainError("invalid-argument", "custody needs 2 ≤ threshold ≤ shares ≤ 16");
-  }
+  checkCustody(custody);
   const id = recoveryKeyId(key);
   const shares = await split(key.expose(), custody.shares, custody.threshold);
   return shares.map((share, at) => {
