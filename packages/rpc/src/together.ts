@@ -37,15 +37,7 @@ export async function passTogether(
   messages: readonly unknown[],
 ): Promise<Settled[]> {
   const first = beginAttempt(method, row);
-  const call: IncomingCall = {
-    method,
-    request: { message: messages[0] },
-    traceId: around.traceId,
-    authenticate: around.authenticate,
-    get signal() {
-      return around.signal;
-    },
-  };
+  const call: IncomingCall = { ...around, method, request: { message: messages[0] } };
   const record = (ended: readonly Ended[]) =>
     recordAttempt(options, call, together(ended), kindOf(ended[0]!.settled));
   let ended: Ended[] = [];
