@@ -69,7 +69,7 @@ test("a service that is told to end does so by itself, also with a stream open, 
       letGo = resolve;
     });
   }
-  const stream = house.claviger.cryptography.use(oneAndThenNothing())[Symbol.asyncIterator]();
+  const stream = house.claviger.pipeline(oneAndThenNothing())[Symbol.asyncIterator]();
   expect((await stream.next()).value.result.case).toBe("encrypt");
   const pid = house.pidOf("generator");
   const stops = (): number => house.serviceLog("generator").split('"message":"stopped"').length;

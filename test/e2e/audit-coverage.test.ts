@@ -165,7 +165,7 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
     use: {
       call: async (as, o) => {
         const operation = { id: 1n, operation: { case: "encrypt", value: { name, plaintext } } } as const;
-        for await (const _ of as.cryptography.use([operation], o)) {
+        for await (const _ of as.pipeline([operation], o)) {
           // Until the stream ends.
         }
       },

@@ -4,7 +4,7 @@ import { serviceIdentity, TlsIdentity } from "@claviger/identity";
 import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
-import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
+import { CryptographyService, type OperationResult } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
 import { type GetStatusResponse, StatusService } from "@claviger/proto/status/v1/status_pb.ts";
@@ -12,6 +12,7 @@ import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import type { CallOptions } from "./call.ts";
 import { type Addresses, findConfigFile, readConfigFile, type ServiceName } from "./config-file.ts";
+import { type Operation, operationPipeline } from "./operation-pipeline.ts";
 import { type Client, createServiceClient } from "./service-client.ts";
 import { Transport } from "./transport.ts";
 
@@ -48,6 +49,14 @@ export interface Claviger extends Disposable {
   readonly rotation: Client<typeof RotationService>;
   readonly subscriptions: Client<typeof SubscriptionService>;
   readonly audit: Client<typeof AuditService>;
+  /**
+   * Many operations over one stream: what is ready together goes together, and results come as they finish, in
+   * any order (`id` says whose). Neither side runs ahead of the other without bound.
+   */
+  pipeline(
+    operations: AsyncIterable<Operation> | Iterable<Operation>,
+    options?: CallOptions,
+  ): AsyncIterable<OperationResult>;
   status(service: ServiceName, options?: CallOptions): Promise<GetStatusResponse>;
   close(): void;
 }
@@ -123,6 +132,8 @@ export function createClaviger(options: ClavigerOptions = {}): Claviger {
     get audit() {
       return clientOf(AuditService, "audit");
     },
+    pipeline: (operations, callOptions = {}) =>
+      operationPipeline(transportTo("generator"), operations, callOptions),
     status: async (service, callOptions) => clientOf(StatusService, service).getStatus({}, callOptions),
     close,
     [Symbol.dispose]: close,

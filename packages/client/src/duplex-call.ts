@@ -1,17 +1,17 @@
-import { create, type DescMethod, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import type { ServiceError } from "@grpc/grpc-js";
 import { asBuffer, type CallOptions, metadataFor, pathOf } from "./call.ts";
 import { errorFromStatus, explainUnavailable } from "./errors.ts";
 import type { Transport } from "./transport.ts";
 
 /**
- * Sends requests as they come and yields answers as they arrive. While the server does not read, nothing
+ * Sends encoded requests as they come and yields answers as they arrive. While the server does not read, nothing
  * more is taken from `requests`; while the caller does not read, the server is held back likewise.
  */
 export async function* duplexCall(
   method: DescMethod,
   transport: Transport,
-  requests: AsyncIterable<object> | Iterable<object>,
+  requests: AsyncIterable<Uint8Array>,
   options: CallOptions,
 ): AsyncGenerator<object> {
   const call = transport.client.makeBidiStreamRequest(
@@ -27,8 +27,7 @@ export async function* duplexCall(
   const sending = (async () => {
     for await (const request of requests) {
       if (call.destroyed) return;
-      const message = create(method.input, request as MessageInitShape<typeof method.input>);
-      if (!call.write(toBinary(method.input, message))) {
+      if (!call.write(request)) {
         await new Promise<void>((resolve) => {
           call.once("drain", resolve);
           call.once("close", resolve);

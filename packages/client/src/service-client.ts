@@ -72,7 +72,8 @@ function callOf(
     return (request, options = {}) => streamCall(method, transport, request, options);
   }
   if (method.methodKind === "bidi_streaming") {
-    return (requests, options = {}) => duplexCall(method, transport, requests as Iterable<object>, options);
+    return (requests, options = {}) =>
+      duplexCall(method, transport, encodeEach(method, requests as Iterable<object>), options);
   }
   return (request, options = {}) => unaryCall(method, transport, request, { ...defaults, ...options });
 }
@@ -117,6 +118,15 @@ function encode(method: DescMethod, request: object): Uint8Array {
   };
   if (message.requestId === "") message.requestId = randomUUID();
   return toBinary(method.input, message);
+}
+
+async function* encodeEach(
+  method: DescMethod,
+  requests: AsyncIterable<object> | Iterable<object>,
+): AsyncGenerator<Uint8Array> {
+  for await (const request of requests) {
+    yield toBinary(method.input, create(method.input, request as MessageInitShape<DescMessage>));
+  }
 }
 
 function attemptUnary(

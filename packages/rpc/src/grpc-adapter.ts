@@ -12,10 +12,11 @@ import type {
   ServiceDefinition,
   UntypedHandleCall,
 } from "@grpc/grpc-js";
-import { type CombinedMethods, operationBatch, operationStream } from "./combined.ts";
+import { type CombinedMethods, operationBatch } from "./combined.ts";
 import type { CallContext } from "./context.ts";
 import { asDomainError, toServiceError } from "./errors.ts";
-import { asBuffer, encode, incoming, type RawStreamCall } from "./incoming.ts";
+import { asBuffer, encode, incoming, type RawStreamCall, refuse } from "./incoming.ts";
+import { operationStream } from "./operation-stream.ts";
 import { type PipelineOptions, passPipeline } from "./pipeline.ts";
 import type { Policy, PolicyRow } from "./policy.ts";
 
@@ -150,7 +151,7 @@ function streamHandler<Unit>(
     );
     admitted
       .then(({ request, context }) => writeAll(call, method, handler(request, context)))
-      .catch((error: unknown) => call.destroy(toServiceError(asDomainError(error))));
+      .catch((error: unknown) => refuse(call, error));
   };
 }
 

@@ -3,6 +3,7 @@ import { DomainError } from "@claviger/domain-error";
 import { type Identity, identityFromSubjectAltName } from "@claviger/identity";
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
 import { traceIdFrom } from "./context.ts";
+import { asDomainError, toServiceError } from "./errors.ts";
 import type { IncomingCall } from "./pipeline.ts";
 
 export type RawUnaryCall = ServerUnaryCall<Buffer, Uint8Array>;
@@ -115,6 +116,11 @@ function anonymous(trustDomain: string): Identity {
 
 export function encode(method: DescMethod, answer: unknown): Uint8Array {
   return toBinary(method.output, create(method.output, answer as MessageInitShape<typeof method.output>));
+}
+
+/** Ends a stream with an error's status. `destroy` would end it with none: the caller would wait for ever. */
+export function refuse(call: RawStreamCall | RawDuplexCall, error: unknown): void {
+  call.emit("error", toServiceError(asDomainError(error)));
 }
 
 export function asBuffer(bytes: Uint8Array): Buffer {

@@ -1,12 +1,13 @@
 // The load: a process of its own, so that it does not share a thread with what it measures.
 // It takes LoadRequest messages one at a time and answers each with a LoadAnswer.
 
+import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { Transport } from "@claviger/client";
 import { TlsIdentity } from "@claviger/identity";
 import { type Client, Metadata } from "@grpc/grpc-js";
 import type { LoadAnswer, LoadRequest, LoadResult } from "./load-protocol.ts";
 import { processTimeSeconds } from "./process-time.ts";
-import { type Workload, workloads } from "./workloads.ts";
+import { streamItems, type Workload, workloads } from "./workloads.ts";
 
 const callMilliseconds = 15_000;
 
@@ -126,19 +127,37 @@ function unaryCaller(client: Client, workload: Workload): Caller {
     });
 }
 
-/** Answers come as they are ready; which is whose is all the same here. */
+/** Packs what is ready together, as the client does. Which answer is whose is all the same here. */
 function streamCaller(client: Client, workload: Workload): Caller {
   const waiting: { resolve: (answer: Uint8Array) => void; reject: (error: Error) => void }[] = [];
   const stream = client.makeBidiStreamRequest(pathOf(workload), asIs, asIs, new Metadata());
-  stream.on("data", (answer: Buffer) => waiting.shift()?.resolve(answer));
+  stream.on("data", (answer: Buffer) => {
+    for (const { resolve } of waiting.splice(0, countOf(answer))) resolve(answer);
+  });
   stream.on("error", (error: Error) => {
     for (const { reject } of waiting.splice(0)) reject(error);
   });
+  const ready: Buffer[] = [];
+  const send = (): void => {
+    while (ready.length > 0) stream.write(Buffer.concat(ready.splice(0, streamItems)));
+  };
   return () =>
     new Promise((resolve, reject) => {
       waiting.push({ resolve, reject });
-      stream.write(nextRequest(workload));
+      if (ready.length === 0) setImmediate(send);
+      ready.push(nextRequest(workload));
     });
+}
+
+/** How many results a UseResponse has, without decoding them. */
+function countOf(answer: Uint8Array): number {
+  const reader = new BinaryReader(answer);
+  let count = 0;
+  for (; reader.pos < reader.len; count += 1) {
+    const [number, wireType] = reader.tag();
+    reader.skip(wireType, number);
+  }
+  return count;
 }
 
 function elapse(seconds: number): Promise<void> {

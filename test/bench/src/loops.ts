@@ -10,7 +10,7 @@ import {
 import { encrypt, privateKey, version } from "./bare-cryptography.ts";
 import { BareHsm } from "./bare-hsm.ts";
 import { BareTable } from "./bare-table.ts";
-import { messageBytes, type WorkloadName, workloads } from "./workloads.ts";
+import { messageBytes, streamItems, type WorkloadName, workloads } from "./workloads.ts";
 
 /** What the loops need of an installation. */
 export interface LoopSurroundings {
@@ -33,7 +33,7 @@ type LoopMaker = (surroundings: LoopSurroundings) => Promise<Loop> | Loop;
 /** For each workload whose peer is a loop. */
 export const loops: Partial<Record<WorkloadName, LoopMaker>> = {
   "encrypt-batch": () => synchronous("encrypt-batch", encryptBatch()),
-  "encrypt-stream": () => synchronous("encrypt-stream", encryptStream()),
+  "encrypt-stream": () => ({ ...synchronous("encrypt-stream", encryptStream()), operations: streamItems }),
   "sign-batch-software": () => synchronous("sign-batch-software", signAll),
   "sign-batch-hsm": async (surroundings) => {
     const hsm = await hsmOf(surroundings);
@@ -74,12 +74,16 @@ function encryptBatch(): () => void {
 }
 
 function encryptStream(): () => void {
-  const request = workloads["encrypt-stream"].request("bench/any", 0);
+  const one = workloads["encrypt-stream"].request("bench/any", 0);
+  const request = Buffer.concat(Array.from({ length: streamItems }, () => one));
   return () => {
-    const { id, operation } = fromBinary(UseRequestSchema, request);
-    if (operation.case !== "encrypt") throw new Error("the workload sends something else");
-    const value = { ciphertext: encrypt(operation.value), version };
-    toBinary(UseResponseSchema, create(UseResponseSchema, { id, result: { case: "encrypt", value } }));
+    const { operations } = fromBinary(UseRequestSchema, request);
+    const results = operations.map(({ id, operation }) => {
+      if (operation.case !== "encrypt") throw new Error("the workload sends something else");
+      const value = { ciphertext: encrypt(operation.value), version };
+      return { id, result: { case: "encrypt" as const, value } };
+    });
+    toBinary(UseResponseSchema, create(UseResponseSchema, { results }));
   };
 }
 

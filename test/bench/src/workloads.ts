@@ -18,6 +18,8 @@ import {
 
 export const messageBytes = 256;
 export const batchItems = 100;
+/** Of a stream, at the most in one message: as the client packs them. */
+export const streamItems = 64;
 /** Header of 37 bytes, ciphertext, tag of 16: the layout of docs/formats.md. */
 const ciphertextBytes = 37 + messageBytes + 16;
 
@@ -56,7 +58,6 @@ export interface Workload {
 }
 
 const plaintext = new Uint8Array(messageBytes).fill(7);
-const none = new Uint8Array(0);
 const alone = { operationsPerCall: 1, callsInFlight: 64, streamed: false, constant: true, share: 1 };
 const batched = { ...alone, operationsPerCall: batchItems, callsInFlight: 8 };
 const signed = {
@@ -122,22 +123,14 @@ export const workloads: Readonly<Record<WorkloadName, Workload>> = {
       toBinary(
         UseRequestSchema,
         create(UseRequestSchema, {
-          id: 1n,
-          operation: {
-            case: "encrypt",
-            value: {
-              $typeName: "claviger.generator.v1.EncryptRequest",
-              name,
-              plaintext,
-              associatedData: none,
-            },
-          },
+          operations: [{ id: 1n, operation: { case: "encrypt", value: { name, plaintext } } }],
         }),
       ),
     check(answer) {
-      const { result } = fromBinary(UseResponseSchema, answer);
-      if (result.case !== "encrypt" || result.value.ciphertext.length !== ciphertextBytes) {
-        throw new Error("the answer is not the ciphertext asked for");
+      for (const { result } of fromBinary(UseResponseSchema, answer).results) {
+        if (result.case !== "encrypt" || result.value.ciphertext.length !== ciphertextBytes) {
+          throw new Error("the answer is not the ciphertext asked for");
+        }
       }
     },
   },
