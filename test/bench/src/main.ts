@@ -64,12 +64,13 @@ async function run(options: BenchOptions, signal: AbortSignal): Promise<void> {
       identityDirectory: identities.client,
     },
   };
-  const { rounds, seconds } = options;
+  const { only, rounds, seconds } = options;
   const samples = await measureAll({
     load,
     loops,
     surroundings: await installation.surroundings(),
     targets,
+    only,
     rounds,
     seconds,
     signal,
@@ -82,7 +83,7 @@ async function run(options: BenchOptions, signal: AbortSignal): Promise<void> {
   const rows = summarise(samples);
 
   const profiles = options.profile
-    ? await profileAll({ installation, load, seconds: profileSeconds, signal, prefix, onProgress })
+    ? await profileAll({ installation, load, only, seconds: profileSeconds, signal, prefix, onProgress })
     : [];
   const document = {
     version: 1,

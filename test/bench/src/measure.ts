@@ -2,7 +2,7 @@ import type { BareLoops, Load } from "./child.ts";
 import type { LoadRequest, Target } from "./load-protocol.ts";
 import type { LoopSurroundings } from "./loops.ts";
 import { processTimeSeconds, untilQuiet } from "./process-time.ts";
-import { type WorkloadName, workloadNames, workloads } from "./workloads.ts";
+import { type WorkloadName, workloads } from "./workloads.ts";
 
 const connections = 4;
 const warmUpSeconds = 0.5;
@@ -34,6 +34,8 @@ export interface MeasureOptions {
   loops: BareLoops;
   surroundings: LoopSurroundings;
   targets: Readonly<Record<Side, Target>>;
+  /** The paths to measure, in this order. */
+  only: readonly WorkloadName[];
   rounds: number;
   seconds: number;
   signal: AbortSignal;
@@ -45,7 +47,7 @@ export async function measureAll(options: MeasureOptions): Promise<Sample[]> {
   const samples: Sample[] = [];
   options.onProgress("warming up");
   for (let round = 0; round <= options.rounds; round += 1) {
-    for (const workload of workloadNames) {
+    for (const workload of options.only) {
       for (const side of ["claviger", "peer"] as const) {
         const bare = side === "peer" && workloads[workload].peer === "loop";
         const sample = await (bare

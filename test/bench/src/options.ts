@@ -1,17 +1,20 @@
 import { parseArgs } from "node:util";
+import { type WorkloadName, workloadNames } from "./workloads.ts";
 
 export interface BenchOptions {
   json: boolean;
   rounds: number;
   seconds: number;
   profile: boolean;
+  only: readonly WorkloadName[];
 }
 
-export const usage = `usage: npm run bench -- [--json] [--rounds 5] [--seconds 3] [--no-profile]
+export const usage = `usage: npm run bench -- [--json] [--rounds 5] [--seconds 3] [--only NAME,…] [--no-profile]
 
   --json        one JSON document on standard output instead of the table
   --rounds N    how often each path is measured on each side, 1 to 50
   --seconds N   how long each time, 1 to 60; half of that for the signatures
+  --only NAMES  of: ${workloadNames.join(", ")}
   --no-profile  leaves out the CPU profiles at the end`;
 
 /** @returns what to do, or what is wrong with it */
@@ -25,6 +28,7 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" | { 
         rounds: { type: "string", default: "5" },
         seconds: { type: "string", default: "3" },
         profile: { type: "boolean", default: true },
+        only: { type: "string", default: workloadNames.join(",") },
         help: { type: "boolean", short: "h", default: false },
       },
     });
@@ -33,8 +37,15 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" | { 
     const seconds = Number(values.seconds);
     if (!Number.isInteger(rounds) || rounds < 1 || rounds > 50) return { problem: "--rounds takes 1 to 50" };
     if (!(seconds >= 1 && seconds <= 60)) return { problem: "--seconds takes 1 to 60" };
-    return { json: values.json, rounds, seconds, profile: values.profile };
+    const only = values.only.split(",");
+    const unknown = only.find((name) => !isWorkload(name));
+    if (unknown !== undefined) return { problem: `--only names no path "${unknown}"` };
+    return { json: values.json, rounds, seconds, profile: values.profile, only: only.filter(isWorkload) };
   } catch (error) {
     return { problem: (error as Error).message };
   }
+}
+
+function isWorkload(name: string): name is WorkloadName {
+  return (workloadNames as readonly string[]).includes(name);
 }

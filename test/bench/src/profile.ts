@@ -27,6 +27,7 @@ export interface KeptProfile {
 export async function profileAll(options: {
   installation: BenchInstallation;
   load: Load;
+  only: readonly WorkloadName[];
   seconds: number;
   signal: AbortSignal;
   /** Profiles are written to `<prefix>.<workload>.<thread>.cpuprofile`. */
@@ -36,7 +37,7 @@ export async function profileAll(options: {
   const { installation, load, signal } = options;
   const written = join(installation.layout.serviceDirectory("generator"), directoryName);
   const kept: KeptProfile[] = [];
-  for (const workload of profiledWorkloads) {
+  for (const workload of profiledWorkloads.filter((name) => options.only.includes(name))) {
     options.onProgress(`profiling ${workload}`);
     await installation.stop();
     const before = await filesIn(written);

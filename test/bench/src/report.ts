@@ -28,24 +28,27 @@ const measures = [
 type Measure = (typeof measures)[number];
 
 export function summarise(samples: readonly Sample[]): Row[] {
-  return workloadNames.map((workload) => {
-    const of = (side: Side) =>
-      samples.filter((sample) => sample.workload === workload && sample.side === side);
-    const [ours, theirs] = [of("claviger"), of("peer")];
-    const ratios = ours.flatMap((sample) => {
-      const other = theirs.find(({ round }) => round === sample.round);
-      return other === undefined
-        ? []
-        : [sample.operationsPerProcessSecond / other.operationsPerProcessSecond];
+  const measured = new Set(samples.map(({ workload }) => workload));
+  return workloadNames
+    .filter((workload) => measured.has(workload))
+    .map((workload) => {
+      const of = (side: Side) =>
+        samples.filter((sample) => sample.workload === workload && sample.side === side);
+      const [ours, theirs] = [of("claviger"), of("peer")];
+      const ratios = ours.flatMap((sample) => {
+        const other = theirs.find(({ round }) => round === sample.round);
+        return other === undefined
+          ? []
+          : [sample.operationsPerProcessSecond / other.operationsPerProcessSecond];
+      });
+      return {
+        workload,
+        title: workloads[workload].title,
+        claviger: spreads(ours),
+        peer: theirs.length === 0 ? undefined : spreads(theirs),
+        ratio: ratios.length === 0 ? undefined : spreadOf(ratios),
+      };
     });
-    return {
-      workload,
-      title: workloads[workload].title,
-      claviger: spreads(ours),
-      peer: theirs.length === 0 ? undefined : spreads(theirs),
-      ratio: ratios.length === 0 ? undefined : spreadOf(ratios),
-    };
-  });
 }
 
 function spreads(samples: readonly Sample[]): Record<Measure, Spread> {
