@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import {
   createDecipheriv,
+  createHmac,
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
@@ -16,7 +17,7 @@ import { importKey } from "@claviger/client";
 import { createRecipient, sealSecret } from "@claviger/sealed-secret";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { unique, useInstallation } from "../harness/installation.ts";
+import { unique, until, useInstallation } from "../harness/installation.ts";
 import { refusalOf } from "../harness/refusal.ts";
 
 const house = useInstallation();
@@ -85,6 +86,79 @@ test.each([
     expect(record).toMatchObject({ randomness: "imported" });
   },
 );
+
+test.each([
+  ["ecdsa-p384", () => generateKeyPairSync("ec", { namedCurve: "P-384" })],
+  ["rsa-pss-3072", () => generateKeyPairSync("rsa", { modulusLength: 3072 })],
+] as const)("a key for %s that was made elsewhere is used in the HSM alone", async (algorithm, make) => {
+  const { privateKey, publicKey } = make();
+  const name = newName();
+  const file = join(directory, "hsm.pem");
+  writeFileSync(file, privateKey.export({ type: "pkcs8", format: "pem" }));
+  const line = ["keys", "import", name, "--algorithm", algorithm, "--protection", "hsm", "--in", file];
+  const { code, stderr } = await house.cli(line);
+  expect(code, stderr).toBe(0);
+  expect((await keys.getKey({ name })).key).toMatchObject({ protection: "hsm", exportable: false });
+  const { signature } = await cryptography.sign({ name, message });
+  const key = algorithm === "ecdsa-p384" ? publicKey : { key: publicKey, padding: 6, saltLength: 32 };
+  expect(verify(algorithm === "ecdsa-p384" ? "sha384" : "sha256", message, key, signature)).toBe(true);
+  const { record } = await keyGeneration.attestKey({ name });
+  expect(JSON.parse(Buffer.from(record).toString())).toMatchObject({
+    randomness: "imported",
+    protection: "hsm",
+  });
+  // Its next version is born there.
+  expect((await keyGeneration.createKeyVersion({ name })).key).toMatchObject({ currentVersion: 2 });
+});
+
+test.each([
+  ["aes-256-gcm", 32],
+  ["hmac-sha256", 64],
+] as const)(
+  "bytes for %s that were made elsewhere are used in the HSM, also after they moved to a new keyring key",
+  async (algorithm, length) => {
+    const bytes = randomBytes(length);
+    const own = unique("moved");
+    await keyrings.createKeyring({ name: own });
+    const name = `${own}/k`;
+    const imported = { name, algorithm, protection: "hsm" };
+    await importKey(house.claviger, imported, secretOf(bytes));
+    const again = importKey(house.claviger, { ...imported, name: newName() }, secretOf(bytes));
+    expect((await refusalOf(again)).message).toContain("another key already");
+    const check = async (): Promise<void> => {
+      if (algorithm === "hmac-sha256") {
+        const { tag } = await cryptography.mac({ name, message });
+        expect(Buffer.from(tag)).toEqual(createHmac("sha256", bytes).update(message).digest());
+        return;
+      }
+      const { ciphertext } = await cryptography.encrypt({ name, plaintext: message });
+      const decipher = createDecipheriv("aes-256-gcm", bytes, ciphertext.subarray(25, 37));
+      decipher.setAAD(ciphertext.subarray(0, 37)).setAuthTag(ciphertext.subarray(-16));
+      expect(Buffer.from(decipher.update(ciphertext.subarray(37, -16)))).toEqual(message);
+    };
+    await check();
+    await keyrings.rotateKeyring({ name: own });
+    await until(async () => {
+      const { generations } = (await keys.getKeyring({ name: own })).keyring!;
+      return generations.slice(0, -1).every(({ destroyedAt }) => destroyedAt !== undefined);
+    }, 20_000);
+    await check();
+  },
+);
+
+test("what the HSM cannot hold, or would have to let out again, is not imported into it", async () => {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  const ed25519 = privateKey.export({ type: "pkcs8", format: "der" });
+  const base = { name: newName(), protection: "hsm" };
+  const into = (request: object, material: Uint8Array) =>
+    refusalOf(
+      importKey(house.claviger, { ...base, algorithm: "aes-256-gcm", ...request }, secretOf(material)),
+    );
+  expect((await into({ algorithm: "ed25519" }, ed25519)).kind).toBe("failed-precondition");
+  expect((await into({ exportable: true }, randomBytes(32))).kind).toBe("invalid-argument");
+  expect((await into({ protection: "vault" }, randomBytes(32))).kind).toBe("invalid-argument");
+  expect((await into({}, randomBytes(31))).kind).toBe("invalid-argument");
+});
 
 test("what does not fit the algorithm is refused, and no key is made", async () => {
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-384" });

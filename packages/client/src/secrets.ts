@@ -100,7 +100,14 @@ export const secrets = {
  */
 export async function importKey(
   { keyGeneration }: Pick<Claviger, "keyGeneration">,
-  request: { name: string; algorithm: string; exportable?: boolean; destroyAfterDays?: number },
+  request: {
+    name: string;
+    algorithm: string;
+    /** `software` or `hsm`; `software` where left out or empty. */
+    protection?: string;
+    exportable?: boolean;
+    destroyAfterDays?: number;
+  },
   material: SecretBytes,
   options?: CallOptions,
 ): Promise<Key | undefined> {

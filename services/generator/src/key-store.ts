@@ -73,7 +73,7 @@ export class KeyStore implements Disposable {
     const cacheKey = `${name}\n${version}`;
     for (;;) {
       const key = await this.#cache.get(cacheKey, () => this.#load(name, version));
-      this.#options.health.requireServed(key.facts.algorithm);
+      this.#options.health.requireServed(key.facts.algorithm, key.facts.protection);
       const operation = chooseOperation(key, operations);
       if (!refuses(key, operation) || key.askedAt >= calledAt) {
         checkOperation(key.facts, operation);

@@ -32,6 +32,7 @@ import { cryptographyHandlers } from "./handlers/cryptography.ts";
 import { keyGenerationHandlers, keyringHandlers } from "./handlers/key-generation.ts";
 import { announceRandomnessFailure } from "./health/failure-event.ts";
 import { Health } from "./health/health.ts";
+import { runHsmSelfTests } from "./health/hsm-self-tests.ts";
 import { runSelfTests } from "./health/self-tests.ts";
 import { TestedRandom } from "./health/tested-random.ts";
 import { openPkcs11Hsm } from "./hsm/pkcs11-hsm.ts";
@@ -86,7 +87,10 @@ async function start(lifetime: Lifetime): Promise<void> {
     logger.error("the HSM's random source failed: nothing is generated", { failure });
     void announceRandomnessFailure(() => announcing, failure);
   });
-  const health = new Health(random, await runSelfTests());
+  const health = new Health(random, {
+    software: await runSelfTests(),
+    hsm: await runHsmSelfTests(hsm),
+  });
   const keyStore = new KeyStore({ hsm, storage, keyringKeys, leaseMilliseconds, health, onTrouble });
   lifetime.onStop("keys", () => {
     keyStore[Symbol.dispose]();

@@ -1,12 +1,12 @@
 import { DomainError } from "@claviger/domain-error";
 import type { SecretBytes } from "@claviger/secret-bytes";
 import { requireHsmSpec } from "./algorithm-choice.ts";
-import { type Algorithm, algorithmRow } from "./algorithms.ts";
+import { type Algorithm, algorithmRow, type Scheme } from "./algorithms.ts";
 import type { Attester } from "./attester.ts";
 import { attestationKey, buildGenerationRecord, type SignedRecord } from "./generation-record.ts";
 import type { Health } from "./health/health.ts";
 import type { TestedRandom } from "./health/tested-random.ts";
-import type { Hsm } from "./hsm/port.ts";
+import type { Hsm, HsmKeySpec } from "./hsm/port.ts";
 import { type Imported, readImported, readImportedPublicKey } from "./imported-material.ts";
 import { makeMaterial, type RandomnessSource } from "./key-material.ts";
 import { type Validation, validateNewKey, validatePublicKey } from "./key-validation.ts";
@@ -59,7 +59,7 @@ export class MaterialMaker {
    */
   async make(binding: MaterialBinding, requester: string, imported?: Imported): Promise<MadeVersion> {
     const { health, hsm, keyringKeys, now } = this.#options;
-    health.requireServed(binding.algorithm);
+    health.requireServed(binding.algorithm, binding.protection);
     const keyringKey = await keyringKeys.current(binding.name.split("/")[0]!);
     let generationRecord: SignedRecord | undefined;
     // While the new key can be used: the key that signs records signs its own.
@@ -77,10 +77,10 @@ export class MaterialMaker {
           : await this.#options.attester.sign(record);
     };
     const made =
-      binding.protection === "hsm"
-        ? await this.#makeInHsm(keyringKey.id, binding.algorithm, attest)
-        : imported !== undefined && "publicKey" in imported
-          ? await this.#takePublicKey(binding.algorithm, imported.publicKey, attest)
+      imported !== undefined && "publicKey" in imported
+        ? await this.#takePublicKey(binding.algorithm, imported.publicKey, attest)
+        : binding.protection === "hsm"
+          ? await this.#makeInHsm(keyringKey.id, binding.algorithm, attest, imported?.secret)
           : await this.#makeInSoftware(keyringKey.id, binding.algorithm, attest, imported?.secret);
     if (generationRecord === undefined)
       throw new DomainError("internal", "a key was made without its record");
@@ -98,8 +98,9 @@ export class MaterialMaker {
     keyringKey: string,
     algorithm: Algorithm,
     attest: (made: Made, mechanism: KeyMechanism) => Promise<void>,
+    imported: SecretBytes | undefined,
   ): Promise<Made> {
-    const { hsm, onTrouble, random } = this.#options;
+    const { hsm, onTrouble } = this.#options;
     const spec = requireHsmSpec(algorithm);
     const lack = hsm.lacks(spec);
     if (lack !== undefined) {
@@ -111,21 +112,43 @@ export class MaterialMaker {
         },
       );
     }
-    // The HSM draws for itself: its source must be well all the same.
-    await random.requireHealthy();
-    const { publicKey = Buffer.alloc(0), wrapped } = await hsm.generateKey(keyringKey, spec);
     const { scheme } = algorithmRow(algorithm);
+    const { fingerprint, publicKey, source, wrapped } =
+      imported === undefined
+        ? await this.#generateInHsm(keyringKey, spec)
+        : await this.#importIntoHsm(keyringKey, spec, scheme, imported);
     const key = await hsm.unwrapKey(keyringKey, spec, wrapped);
     const mechanism = hsmMechanism(hsm, key, scheme, onTrouble);
     try {
       const validations = await validateNewKey(scheme, mechanism, publicKey);
-      const fingerprint = publicKey.length === 0 ? undefined : fingerprintOf(publicKey);
-      const made: Made = { wrapped, publicKey, source: "hsm", validations, fingerprint };
+      const made: Made = { wrapped, publicKey, source, validations, fingerprint };
       await attest(made, mechanism);
       return made;
     } finally {
       mechanism.destroy();
     }
+  }
+
+  async #generateInHsm(keyringKey: string, spec: HsmKeySpec): Promise<Omit<Made, "validations">> {
+    const { hsm, random } = this.#options;
+    // The HSM draws for itself: its source must be well all the same.
+    await random.requireHealthy();
+    const { publicKey = Buffer.alloc(0), wrapped } = await hsm.generateKey(keyringKey, spec);
+    const fingerprint = publicKey.length === 0 ? undefined : fingerprintOf(publicKey);
+    return { wrapped, publicKey, source: "hsm", fingerprint };
+  }
+
+  /** What was made elsewhere is in this process's memory until it is wrapped; the record says `imported`. */
+  async #importIntoHsm(
+    keyringKey: string,
+    spec: HsmKeySpec,
+    scheme: Scheme,
+    imported: SecretBytes,
+  ): Promise<Omit<Made, "validations">> {
+    const { publicKey, secret, source } = readImported(scheme, imported);
+    using material = secret;
+    const wrapped = await this.#options.hsm.importKey(keyringKey, spec, material);
+    return { wrapped, publicKey, source, fingerprint: fingerprintSeen(publicKey, material) };
   }
 
   /** Nothing is wrapped. Others may have the same one, so that no digest of it is kept. */
@@ -168,7 +191,7 @@ export class MaterialMaker {
     try {
       const validations = await validateNewKey(row.scheme, mechanism, publicKey);
       const wrapped = await hsm.wrapSecret(keyringKey, secret);
-      const fingerprint = fingerprintOf(publicKey.length === 0 ? secret.expose() : publicKey);
+      const fingerprint = fingerprintSeen(publicKey, secret);
       const whole: Made = { wrapped, publicKey, source, validations, fingerprint };
       await attest(whole, mechanism);
       return whole;
@@ -176,4 +199,8 @@ export class MaterialMaker {
       mechanism.destroy();
     }
   }
+}
+
+function fingerprintSeen(publicKey: Buffer, secret: SecretBytes): Buffer {
+  return fingerprintOf(publicKey.length === 0 ? secret.expose() : publicKey);
 }

@@ -12,23 +12,34 @@ const publicKeyLimits = { bytesMax: 16 * 1024, what: "a public key" };
 /** SubjectPublicKeyInfo of X25519 (RFC 8410) is 12 bytes and then the key. */
 const x25519Bytes = 32;
 
+interface ImportOptions {
+  algorithm: string;
+  in: string;
+  protection?: string;
+  exportable?: boolean;
+  public?: boolean;
+}
+
 export function registerImport(keys: Command): void {
-  defineCommand<{ algorithm: string; in: string; exportable?: boolean; public?: boolean }>(keys, {
+  defineCommand<ImportOptions>(keys, {
     usage: "import <keyring/key>",
     description:
       "make a key of material that was made elsewhere, sealed on its way; or of a public key alone",
     examples: [
       "keys import payments/legacy --algorithm ecdsa-p256 --in key.pem",
       "keys import payments/data --algorithm aes-256-gcm --in key.bin",
+      "keys import payments/ca --algorithm ecdsa-p384 --protection hsm --in key.pem",
       "keys import partners/acme --algorithm ecdsa-p256 --public --in acme.pem",
     ],
     options: [
       ["--algorithm <A>", "what the key is for", "required"],
       ["--in <file>", "raw bytes of a symmetric key; PKCS #8, PEM or DER, of another", "required"],
+      ["--protection <P>", "software, or hsm: used in the HSM alone from here on; software by default"],
       ["--public", "the file is a public key, PEM or DER: to verify, or to encrypt or encapsulate with"],
       ["--exportable", "may leave Claviger again, sealed to a recipient; fixed for good"],
     ],
-    async run(session, positional, { algorithm, exportable = false, in: from, public: alone = false }) {
+    async run(session, positional, options) {
+      const { algorithm, exportable = false, in: from, protection = "", public: alone = false } = options;
       const { name } = parseKeyReference(argument(positional), "none");
       if (alone) {
         if (exportable)
@@ -38,14 +49,15 @@ export function registerImport(keys: Command): void {
           );
         const publicKey = toPublicKey(await readInput(from, publicKeyLimits));
         const claviger = await session.connect();
-        const { key: made } = await claviger.keyGeneration.importKey({ name, algorithm, publicKey });
+        const request = { name, algorithm, protection, publicKey };
+        const { key: made } = await claviger.keyGeneration.importKey(request);
         const key = present(made, "the key");
         session.answer(key, () => `${key.name} is ${key.state}: ${key.algorithm}, the public half alone`);
         return;
       }
       using material = toMaterial(await readInput(from, materialLimits));
       const claviger = await session.connect();
-      const made = await importKey(claviger, { name, algorithm, exportable }, material);
+      const made = await importKey(claviger, { name, algorithm, protection, exportable }, material);
       const key = present(made, "the key");
       session.answer(key, () => `${key.name} is ${key.state}: ${key.algorithm}, imported`);
       session.notice(

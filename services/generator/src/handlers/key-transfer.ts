@@ -42,6 +42,9 @@ async function importedBy(
         "a public half alone comes without sealed material, and is neither exported nor rotated",
       );
     }
+    if (!["", "software"].includes(request.protection)) {
+      throw new DomainError("invalid-argument", "a public half alone has no use for the HSM's protection");
+    }
     checkSize(publicKey, publicKeyBytesMax, "public key");
     return { publicKey, [Symbol.dispose]() {} };
   }
@@ -67,15 +70,13 @@ export function keyTransferHandlers({ desk, keyMaker, keyStore, now }: KeyTransf
     async importKey(request, context) {
       using imported = await importedBy(request, context.caller.uri, desk);
       const original = originalOf(context, ImportKeyRequestSchema, request);
-      const key = await keyMaker
-        .createKey({ ...request, protection: "software" }, original, imported)
-        .catch((error: unknown) => {
-          // A key that fails the tests of a new one is what the caller brought, not our fault.
-          if (!isDomainError(error, "internal")) throw error;
-          throw new DomainError("invalid-argument", "the imported key fails the tests of a new key", {
-            hint: "a private key must agree with its public half; RSA needs the exponent 65537",
-          });
+      const key = await keyMaker.createKey(request, original, imported).catch((error: unknown) => {
+        // A key that fails the tests of a new one is what the caller brought, not our fault.
+        if (!isDomainError(error, "internal")) throw error;
+        throw new DomainError("invalid-argument", "the imported key fails the tests of a new key", {
+          hint: "a private key must agree with its public half; RSA needs the exponent 65537",
         });
+      });
       context.note({ keyId: key.id, algorithm: key.algorithm, imported: true });
       return { key };
     },

@@ -57,6 +57,19 @@ export const hmac = {
   },
 } as const;
 
+/** RFC 4231 section 4.7, whose key is long enough for modules that refuse short ones: 131 times aa. */
+export const longKeyHmac = {
+  key: "aa".repeat(131),
+  message: Buffer.from("Test Using Larger Than Block-Size Key - Hash Key First").toString("hex"),
+  tags: {
+    sha256: "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+    sha384:
+      "4ece084485813e9088d2c63a041bc5b44f9ef1012a2b588f3cd11f05033ac4c60c2ef6ab4030fe8296248df163f44952",
+    sha512:
+      "80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f3526b56d037e05f2598bd0fd2215d6a1e5295e64f73f63f0aec8b915a985d786598",
+  },
+} as const;
+
 /** RFC 6979 appendices A.2.5, A.2.6 and A.2.7, the message "sample" with each curve's own hash: x, y, r, s. */
 export const ecdsa = {
   message: "73616d706c65",

@@ -16,11 +16,16 @@ test("an algorithm whose test cannot run counts as failed, and the others do not
   );
 });
 
+const well = { failure: undefined };
+
 test("what failed is not served, and is named", () => {
-  const health = new Health({ failure: undefined }, new Set(["ml-dsa-65"] as const));
-  expect(() => health.requireServed("ml-dsa-65")).toThrow("failed its self-test");
-  expect(() => health.requireServed("ml-dsa-44")).not.toThrow();
-  expect(() => health.report()).toThrow("ml-dsa-65");
-  expect(() => new Health({ failure: "repetition-count" }, new Set()).report()).toThrow("repetition-count");
-  expect(() => new Health({ failure: undefined }, new Set()).report()).not.toThrow();
+  const health = new Health(well, { software: new Set(["ml-dsa-65"]), hsm: new Set(["aes-256-gcm"]) });
+  expect(() => health.requireServed("ml-dsa-65", "software")).toThrow("failed its self-test");
+  expect(() => health.requireServed("ml-dsa-44", "software")).not.toThrow();
+  expect(() => health.requireServed("aes-256-gcm", "hsm")).toThrow("in the HSM failed its self-test");
+  expect(() => health.requireServed("aes-256-gcm", "software")).not.toThrow();
+  expect(() => health.report()).toThrow("ml-dsa-65, aes-256-gcm in the HSM");
+  const none = { software: new Set<never>(), hsm: new Set<never>() };
+  expect(() => new Health({ failure: "repetition-count" }, none).report()).toThrow("repetition-count");
+  expect(() => new Health(well, none).report()).not.toThrow();
 });

@@ -16,7 +16,7 @@ import * as known from "./known-answers.ts";
  */
 type SelfTest = () => Promise<boolean> | boolean;
 
-const seedPrefixes = {
+export const seedPrefixes = {
   ed25519: "302e020100300506032b657004220420",
   x25519: "302e020100300506032b656e04220420",
   "P-256": "3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201010420",
@@ -28,11 +28,11 @@ const seedPrefixes = {
   "ml-dsa-87": "3034020100300b060960864801650304031304228020",
 } as const;
 
-function hex(text: string): Buffer {
+export function hex(text: string): Buffer {
   return Buffer.from(text, "hex");
 }
 
-function secretOf(text: string): SecretBytes {
+export function secretOf(text: string): SecretBytes {
   return SecretBytes.take(hex(text));
 }
 
@@ -133,7 +133,7 @@ function rsaSignature(algorithm: Algorithm, kind: "rsa-pss" | "rsa-pkcs1"): bool
   );
 }
 
-async function refuses(work: () => unknown): Promise<boolean> {
+export async function refuses(work: () => unknown): Promise<boolean> {
   try {
     await work();
     return false;

@@ -3,6 +3,7 @@ import { SecretBytes } from "@claviger/secret-bytes";
 import pkcs11 from "pkcs11js";
 import { kwpWrap } from "../mechanisms/symmetric.ts";
 import { asBuffer, keyWrap } from "./mechanism-parameters.ts";
+import type { HsmKeySpec } from "./port.ts";
 import { isPkcs11, type Session } from "./sessions.ts";
 import * as templates from "./templates.ts";
 
@@ -44,7 +45,7 @@ function overwriteFreed(module: pkcs11.PKCS11, session: Session, object: Buffer,
 }
 
 /** Takes a private key in, wrapped for the way with a key that lives as long; the result is the caller's to destroy. */
-export async function carryIn(
+async function carryIn(
   module: pkcs11.PKCS11,
   session: Session,
   pkcs8: SecretBytes,
@@ -58,6 +59,18 @@ export async function carryIn(
   } finally {
     module.C_DestroyObject(session, wrapping);
   }
+}
+
+/** Our bytes as an object of their kind: a symmetric key's value, or PKCS #8. The result is the caller's to destroy. */
+export async function takeIn(
+  module: pkcs11.PKCS11,
+  session: Session,
+  material: SecretBytes,
+  { kind }: HsmKeySpec,
+  template: pkcs11.Template,
+): Promise<Buffer> {
+  if (kind.startsWith("ec-") || kind.startsWith("rsa-")) return carryIn(module, session, material, template);
+  return createFrom(module, session, material, (value) => [...template, { type: pkcs11.CKA_VALUE, value }]);
 }
 
 export async function verifyInHsm(

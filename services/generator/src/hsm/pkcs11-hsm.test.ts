@@ -13,8 +13,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Algorithm, algorithmRow, algorithms } from "../algorithms.ts";
+import { runHsmSelfTests } from "../health/hsm-self-tests.ts";
 import { openPkcs11Hsm } from "./pkcs11-hsm.ts";
-import type { Hsm } from "./port.ts";
+import type { Hsm, HsmKeySpec } from "./port.ts";
 import { beginToken } from "./token-ceremony.ts";
 
 /** The contract of the port, on the real module: SoftHSM, or the one that the environment names. */
@@ -57,6 +59,32 @@ describe.skipIf(modulePath === undefined)("the HSM port on PKCS#11", () => {
     }
   });
 
+  test("every algorithm that the module has gives its known answers there", async () => {
+    expect([...(await runHsmSelfTests(hsm))]).toEqual([]);
+  });
+
+  test("an algorithm that the module gets wrong, or not at all, counts as failed", async () => {
+    const wrong: Hsm = Object.assign(Object.create(hsm) as Hsm, {
+      lacks: (spec: HsmKeySpec) => hsm.lacks(spec),
+      takeKey: hsm.takeKey.bind(hsm),
+      destroyKey: hsm.destroyKey.bind(hsm),
+      signDigest: hsm.signDigest.bind(hsm),
+      verifyDigest: async () => true,
+      mac: async () => Buffer.alloc(32),
+      deriveSecret: async () => {
+        throw new Error("does not derive");
+      },
+      sealAesGcm: hsm.sealAesGcm.bind(hsm),
+      openAesGcm: async () => Buffer.alloc(60),
+    });
+    const failed = await runHsmSelfTests(wrong);
+    const tested = (Object.keys(algorithms) as Algorithm[]).filter((algorithm) => {
+      const { hsm: spec } = algorithmRow(algorithm);
+      return spec !== undefined && hsm.lacks(spec) === undefined;
+    });
+    expect([...failed].sort()).toEqual(tested.sort());
+  });
+
   test("more work at once than there are sessions is done all the same", async () => {
     await hsm.generateKeyringKey("busy");
     const all = Array.from({ length: 64 }, () => randomBytes(40));
@@ -65,7 +93,7 @@ describe.skipIf(modulePath === undefined)("the HSM port on PKCS#11", () => {
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const signWithCopy = async (): Promise<Buffer> => {
       using pkcs8 = SecretBytes.take(privateKey.export({ type: "pkcs8", format: "der" }));
-      const key = await hsm.importPrivateKey(spec, pkcs8);
+      const key = await hsm.takeKey(spec, pkcs8);
       return hsm.signDigest(key, { kind: "ecdsa" }, digest).finally(() => hsm.destroyKey(key));
     };
     const signatures = Promise.all(all.map(signWithCopy));
@@ -184,7 +212,7 @@ describe.skipIf(modulePath === undefined)("the HSM port on PKCS#11", () => {
   test("a private key of OpenSSL's signs digests in the HSM", async () => {
     const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-384" });
     using pkcs8 = SecretBytes.take(privateKey.export({ type: "pkcs8", format: "der" }));
-    const key = await hsm.importPrivateKey({ kind: "ec-p384", use: "sign" }, pkcs8);
+    const key = await hsm.takeKey({ kind: "ec-p384", use: "sign" }, pkcs8);
     const digest = createHash("sha384").update("message").digest();
     const signature = await hsm.signDigest(key, { kind: "ecdsa" }, digest);
     expect(verify("sha384", Buffer.from("message"), openSslOptions(publicKey, "ecdsa"), signature)).toBe(

@@ -4,7 +4,7 @@ import type { SecretBytes } from "@claviger/secret-bytes";
 import pkcs11 from "pkcs11js";
 import { type ConnectionOptions, HsmConnection } from "./connection.ts";
 import { asBuffer, digestSignature, ecdh, gcm, hmac, keyWrap, tagBytes } from "./mechanism-parameters.ts";
-import { carryIn, createFrom, readSecret, verifyInHsm } from "./passing-objects.ts";
+import { createFrom, readSecret, takeIn, verifyInHsm } from "./passing-objects.ts";
 import type { GeneratedHsmKey, Hsm, HsmKey, HsmKeySpec, HsmSignature, KeyringKeyId } from "./port.ts";
 import { publicKeyTemplate, readPublicKey } from "./public-keys.ts";
 import { describeToken, isPkcs11, loadModule, type Session, type TokenOptions } from "./sessions.ts";
@@ -12,10 +12,11 @@ import * as templates from "./templates.ts";
 import type { TokenObjects } from "./token-objects.ts";
 import { createCapabilities } from "./vendor-profile.ts";
 import { padSecret, unpadSecret } from "./wrapped-secret.ts";
-import { rewrap, unwrap, wrappedBytesMax } from "./wrapping.ts";
+import { rewrap, unwrap, wrap } from "./wrapping.ts";
 
 const macBytesMax = 64;
-const signatureBytesMax = 1024;
+/** Of RSA with 4096 bits. */
+const signatureBytesMax = 512;
 
 /** `module`, where it is not the one at `modulePath` as it is. */
 export type Pkcs11HsmOptions = TokenOptions & Omit<ConnectionOptions, "module"> & { module?: pkcs11.PKCS11 };
@@ -97,13 +98,7 @@ class Pkcs11Hsm implements Hsm {
       const object = createFrom(this.#module, session, padded, templates.secretToWrap);
       try {
         const wrapping = objects.keyringKey(session, keyringKey);
-        return await this.#module.C_WrapKeyAsync(
-          session,
-          keyWrap,
-          wrapping,
-          object,
-          Buffer.alloc(wrappedBytesMax),
-        );
+        return await wrap(this.#module, session, wrapping, object);
       } finally {
         this.#module.C_DestroyObject(session, object);
       }
@@ -127,13 +122,7 @@ class Pkcs11Hsm implements Hsm {
       const wrapping = objects.keyringKey(session, keyringKey);
       const made = await this.#generate(session, spec);
       try {
-        const wrapped = await this.#module.C_WrapKeyAsync(
-          session,
-          keyWrap,
-          wrapping,
-          made.secret,
-          Buffer.alloc(wrappedBytesMax),
-        );
+        const wrapped = await wrap(this.#module, session, wrapping, made.secret);
         const publicKey = made.publicKey && readPublicKey(this.#module, session, made.publicKey, spec.kind);
         return { wrapped, publicKey };
       } finally {
@@ -166,14 +155,23 @@ class Pkcs11Hsm implements Hsm {
     });
   }
 
-  async importPrivateKey(spec: HsmKeySpec, pkcs8: SecretBytes): Promise<HsmKey> {
+  async importKey(keyringKey: KeyringKeyId, spec: HsmKeySpec, material: SecretBytes): Promise<Buffer> {
+    return this.#run(async (session, objects) => {
+      const wrapping = objects.keyringKey(session, keyringKey);
+      const object = await takeIn(this.#module, session, material, spec, templates.toRewrap(spec));
+      try {
+        return await wrap(this.#module, session, wrapping, object);
+      } finally {
+        this.#module.C_DestroyObject(session, object);
+      }
+    });
+  }
+
+  async takeKey(spec: HsmKeySpec, material: SecretBytes): Promise<HsmKey> {
     return this.#run(async (session) => {
       const { epoch } = this.#connection;
-      return {
-        ...spec,
-        epoch,
-        handle: await carryIn(this.#module, session, pkcs8, templates.keyInUse(spec)),
-      };
+      const inUse = templates.keyInUse(spec);
+      return { ...spec, epoch, handle: await takeIn(this.#module, session, material, spec, inUse) };
     });
   }
 

@@ -79,8 +79,13 @@ export interface Hsm extends AsyncDisposable {
   generateKey(keyringKey: KeyringKeyId, spec: HsmKeySpec): Promise<GeneratedHsmKey>;
   /** Unwraps into the HSM alone. @throws DomainError `integrity` */
   unwrapKey(keyringKey: KeyringKeyId, spec: HsmKeySpec, wrapped: Uint8Array): Promise<HsmKey>;
-  /** Takes a private key out of the generator's memory into the HSM, for a moment: PKCS #8 in DER. */
-  importPrivateKey(spec: HsmKeySpec, pkcs8: SecretBytes): Promise<HsmKey>;
+  /**
+   * Wraps a key that was made elsewhere as one of the HSM's own: raw bytes of a symmetric key, PKCS #8 in DER of
+   * another, from the generator's memory.
+   */
+  importKey(keyringKey: KeyringKeyId, spec: HsmKeySpec, material: SecretBytes): Promise<Buffer>;
+  /** Takes such a key into the HSM alone, for a moment. */
+  takeKey(spec: HsmKeySpec, material: SecretBytes): Promise<HsmKey>;
   destroyKey(key: HsmKey): Promise<void>;
 
   /** AES-256-GCM with a 96-bit nonce; the result is ciphertext ‖ 16-byte tag. */

@@ -4,7 +4,7 @@ import { isGone } from "./connection.ts";
 import { asBuffer, keyWrap } from "./mechanism-parameters.ts";
 import type { Session } from "./sessions.ts";
 
-export const wrappedBytesMax = 64 * 1024;
+const wrappedBytesMax = 64 * 1024;
 
 /** An object in the session, out of what `wrapping` wrapped. @throws DomainError `integrity` */
 export async function unwrap(
@@ -22,6 +22,15 @@ export async function unwrap(
   }
 }
 
+export async function wrap(
+  module: pkcs11.PKCS11,
+  session: Session,
+  wrapping: Buffer,
+  object: Buffer,
+): Promise<Buffer> {
+  return module.C_WrapKeyAsync(session, keyWrap, wrapping, object, Buffer.alloc(wrappedBytesMax));
+}
+
 /** What is under `from`, under `to`: it is neither read nor used on the way. @throws DomainError `integrity` */
 export async function rewrap(
   module: pkcs11.PKCS11,
@@ -32,8 +41,7 @@ export async function rewrap(
 ): Promise<Buffer> {
   const object = await unwrap(module, session, keys.from, wrapped, template);
   try {
-    const out = Buffer.alloc(wrappedBytesMax);
-    const again = await module.C_WrapKeyAsync(session, keyWrap, keys.to, object, out);
+    const again = await wrap(module, session, keys.to, object);
     // What does not open must never take the place of what does.
     module.C_DestroyObject(session, await unwrap(module, session, keys.to, again, template));
     return again;

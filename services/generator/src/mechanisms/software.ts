@@ -44,7 +44,7 @@ function digestSigner({ hsm: spec, scheme }: AlgorithmRow, hsm: Hsm): DigestSign
         hint: "send the message itself",
       });
     }
-    const key = await hsm.importPrivateKey(spec, pkcs8);
+    const key = await hsm.takeKey(spec, pkcs8);
     try {
       return await signDigestInHsm(hsm, key, scheme, digest);
     } finally {
