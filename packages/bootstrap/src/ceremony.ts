@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { DomainError } from "@claviger/domain-error";
 import { type Account, ensureDirectory, writeOwnedFile } from "@claviger/owned-files";
+import { requireSharesGone } from "./custody.ts";
 import { type BootstrapOptions, serviceNames } from "./options.ts";
 
 const run = promisify(execFile);
@@ -27,13 +28,17 @@ export async function holdCeremony(options: BootstrapOptions): Promise<void> {
     CLAVIGER_RECOVERY_DIRECTORY: handoff,
     ...tokenEnvironment,
   };
-  if (!existsSync(join(directory, "ceremony.json"))) {
+  const first = !existsSync(join(directory, "ceremony.json"));
+  if (first) {
     onNotice("first start: holding the recovery ceremony and making the HSM token");
     await runAs(accounts.generator, node, program, environment);
     onNotice(
       `the recovery key's shares are in ${layout.recoveryDirectory}: give each to another custodian and delete it here`,
     );
-  } else if (acceptToken !== undefined) {
+  } else {
+    await requireSharesGone(layout.recoveryDirectory, tokenEnvironment.CLAVIGER_PROFILE);
+  }
+  if (!first && acceptToken !== undefined) {
     await runAs(accounts.generator, node, program, { ...environment, CLAVIGER_ACCEPT_TOKEN: acceptToken });
     onNotice(`the HSM token ${acceptToken} is the right one from now on`);
   }

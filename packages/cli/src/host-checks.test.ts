@@ -13,8 +13,8 @@ const good: Record<string, string> = {
   "/sys/dev/block/253:0/dm/uuid": "CRYPT-LUKS2-abc\n",
 };
 
-function hostOf(files: Record<string, string>): HostReader {
-  return { read: (path) => files[path], list: () => ["7", "8", "self"] };
+function hostOf(files: Record<string, string>, shares: string[] = ["README.txt"]): HostReader {
+  return { read: (path) => files[path], list: (path) => (path === "/proc" ? ["7", "8", "self"] : shares) };
 }
 
 function statesOf(changed: Record<string, string>): Record<string, string> {
@@ -28,6 +28,7 @@ test("a host that keeps what is in memory, and encrypts its disk, is well", () =
     hibernation: "ok",
     "core dumps of generator": "ok",
     "disk encryption": "ok",
+    "recovery shares": "ok",
   });
 });
 
@@ -44,15 +45,22 @@ test.each([
 });
 
 test("what a host does not say is unknown, never well", () => {
-  const checks = checkHost({ read: () => undefined, list: () => [] }, "/srv/claviger");
+  const checks = checkHost({ read: () => undefined, list: () => undefined }, "/srv/claviger");
   const states = checks.map(({ name, state }) => [name, state]);
   expect(states).toEqual([
     ["swap", "unknown"],
     ["hibernation", "unknown"],
     ["core dumps", "unknown"],
     ["disk encryption", "unknown"],
+    ["recovery shares", "unknown"],
   ]);
   expect(statesOf({ "/proc/self/mountinfo": "1 0 0:5 / / rw\n" })).toMatchObject({
     "disk encryption": "unknown",
   });
+});
+
+test("shares of the recovery key that are still on the host are a risk, and named", () => {
+  const checks = checkHost(hostOf(good, ["share-1.txt", "share-3.txt"]), "/srv/claviger");
+  expect(checks.at(-1)).toMatchObject({ name: "recovery shares", state: "risk" });
+  expect(checks.at(-1)!.detail).toContain("/srv/claviger/recovery: share-1.txt, share-3.txt");
 });

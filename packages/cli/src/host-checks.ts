@@ -12,14 +12,21 @@ export interface HostCheck {
 export interface HostReader {
   /** Undefined where the file is not there or may not be read. */
   read(path: string): string | undefined;
-  list(path: string): string[];
+  /** Undefined where the directory is not there or may not be read. */
+  list(path: string): string[] | undefined;
 }
 
 const servicePattern = /services\/(storage|generator|distribution|rotation|audit)\/src\/main\.ts/;
 
 /** For Linux: what other systems do not tell comes back as `unknown`. */
 export function checkHost(host: HostReader, stateDirectory: string): HostCheck[] {
-  return [checkSwap(host), checkHibernation(host), ...checkCoreDumps(host), checkDisk(host, stateDirectory)];
+  return [
+    checkSwap(host),
+    checkHibernation(host),
+    ...checkCoreDumps(host),
+    checkDisk(host, stateDirectory),
+    checkCustody(host, stateDirectory),
+  ];
 }
 
 function checkSwap(host: HostReader): HostCheck {
@@ -74,8 +81,7 @@ function checkHibernation(host: HostReader): HostCheck {
 }
 
 function checkCoreDumps(host: HostReader): HostCheck[] {
-  const checks = host
-    .list("/proc")
+  const checks = (host.list("/proc") ?? [])
     .filter((entry) => /^\d+$/.test(entry))
     .flatMap((pid) => {
       const line = host.read(`/proc/${pid}/cmdline`)?.split("\0") ?? [];
@@ -125,6 +131,22 @@ function checkDisk(host: HostReader, directory: string): HostCheck {
     state: "risk",
     detail: `${mount.point}, which carries ${directory}, is not encrypted by this host`,
     hint: "put it on LUKS; if the platform encrypts beneath, keep its evidence",
+  };
+}
+
+/** Shares of the recovery key are for custodians: together, beside what they open, they are no custody. */
+function checkCustody(host: HostReader, stateDirectory: string): HostCheck {
+  const name = "recovery shares";
+  const directory = `${stateDirectory}/recovery`;
+  const files = host.list(directory);
+  if (files === undefined) return unknown(name, `${directory} cannot be read`);
+  const shares = files.filter((file) => /^share-\d+\.txt$/.test(file));
+  if (shares.length === 0) return { name, state: "ok", detail: "none on this host" };
+  return {
+    name,
+    state: "risk",
+    detail: `still in ${directory}: ${shares.join(", ")}`,
+    hint: "give each to another custodian, and delete it here",
   };
 }
 

@@ -10,7 +10,7 @@ import { table } from "../output.ts";
 export function register(parent: Command): void {
   defineCommand(parent, {
     usage: "doctor",
-    description: "what of this host could let keys out of memory; exits with 5 where something could",
+    description: "what of this host could let keys out; exits with 5 where something could",
     examples: ["doctor", "doctor --json"],
     async run(session) {
       const stateDirectory = realpathSync(dirname(await session.configPath()));
@@ -41,7 +41,7 @@ const host: HostReader = {
     try {
       return readdirSync(path);
     } catch {
-      return [];
+      return undefined;
     }
   },
 };

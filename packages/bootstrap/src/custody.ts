@@ -1,0 +1,28 @@
+import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { DomainError } from "@claviger/domain-error";
+
+/** The files in `recoveryDirectory` that hold shares of the recovery key. */
+export async function sharesLeft(recoveryDirectory: string): Promise<string[]> {
+  if (!existsSync(recoveryDirectory)) return [];
+  return (await readdir(recoveryDirectory)).filter((name) => /^share-\d+\.txt$/.test(name)).sort();
+}
+
+/**
+ * In production the shares leave this host once the ceremony was held: together, and beside the wraps that they
+ * open, they are no custody.
+ * @throws DomainError `failed-precondition` that names what is left
+ */
+export async function requireSharesGone(
+  recoveryDirectory: string,
+  profile: string | undefined,
+): Promise<void> {
+  if (profile !== "production") return;
+  const left = await sharesLeft(recoveryDirectory);
+  if (left.length === 0) return;
+  throw new DomainError(
+    "failed-precondition",
+    `not fit for production: shares of the recovery key are still here: ${left.join(", ")} in ${recoveryDirectory}`,
+    { hint: "give each to another custodian, delete it here, and start again" },
+  );
+}
