@@ -12,6 +12,8 @@ export interface Layout {
   configurationFile: string;
   /** What the launcher remembers between starts: ports, trust domain, whether the tour was given. */
   settingsFile: string;
+  /** There while a restore is under way, or was cut off. */
+  restoring: string;
   trust: { directory: string; bundle: string; bootstrap: string };
   administratorDirectory: string;
   recoveryDirectory: string;
@@ -58,6 +60,7 @@ export function layoutOf(stateDirectory: string, options: LayoutOptions = {}): L
     stateDirectory: root,
     configurationFile: at("claviger.json"),
     settingsFile: at("local.json"),
+    restoring: at("restoring.json"),
     trust: {
       directory: at("trust"),
       bundle: at("trust", "bundle.pem"),

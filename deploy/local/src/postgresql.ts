@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { access, chmod, lstat, rename, rm, stat } from "node:fs/promises";
+import { access, chmod, lstat, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { DomainError } from "@claviger/domain-error";
@@ -35,26 +35,13 @@ export async function preparePostgresql(options: PostgresqlOptions): Promise<Pos
   // Open to pass through, not to list: each service has to reach the socket, and nothing else.
   await ensureDirectory(directory, { mode: 0o711, account });
   await ensureSocketDirectory(socketDirectory, account);
-  const password = await ensurePassword(superuserPassword, account);
+  await ensurePassword(superuserPassword, account);
   const binaries = await findBinaries();
   if (!(await exists(join(data, "PG_VERSION"))))
     await initialise({ layout, account, initdb: binaries.initdb });
   await writeOwnedFile(join(data, "pg_hba.conf"), hostBasedAuthentication, { mode: 0o600, account });
 
-  const connect = async (database: string): Promise<Client> => {
-    const client = new Client({
-      host: socketDirectory,
-      port,
-      user: "postgres",
-      password,
-      database,
-      connectionTimeoutMillis: connectTimeoutMilliseconds,
-    });
-    // Without a listener, a connection that breaks while idle would end the supervisor.
-    client.on("error", () => undefined);
-    await client.connect();
-    return client;
-  };
+  const connect = (database: string): Promise<Client> => connectAsSuperuser(layout, port, database);
   const managed = new ManagedProcess({
     name: "postgresql",
     program: "/bin/sh",
@@ -83,6 +70,23 @@ export async function preparePostgresql(options: PostgresqlOptions): Promise<Pos
     onNotice: options.onNotice,
   });
   return { process: managed, connectAsSuperuser: connect };
+}
+
+/** To a server that runs; the caller ends it. */
+export async function connectAsSuperuser(layout: Layout, port: number, database: string): Promise<Client> {
+  const { socketDirectory, superuserPassword } = layout.postgresql;
+  const client = new Client({
+    host: socketDirectory,
+    port,
+    user: "postgres",
+    password: (await readFile(superuserPassword, "utf8")).trim(),
+    database,
+    connectionTimeoutMillis: connectTimeoutMilliseconds,
+  });
+  // Without a listener, a connection that breaks while idle would end the process.
+  client.on("error", () => undefined);
+  await client.connect();
+  return client;
 }
 
 /** Nobody is trusted for being on this machine: every role gives its password, on the socket only. */

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { layoutOf, stateDirectoryOf } from "./layout.ts";
 import { readSettings, writeSettings } from "./local-settings.ts";
 import { lastLines } from "./log-file.ts";
+import { unfinishedRestore } from "./restoring.ts";
 import { type SupervisorHandle, spawnSupervisor } from "./supervisor-client.ts";
 import { readSupervisorFile, runningInstallation } from "./supervisor-file.ts";
 import { printError, readFlags } from "./terminal.ts";
@@ -37,6 +38,12 @@ async function start(): Promise<number> {
   if (running !== undefined) {
     console.log(`claviger is running already (${running.state}, process ${running.pid}); npm stop ends it`);
     return 0;
+  }
+  const unfinished = unfinishedRestore(layout);
+  if (unfinished !== undefined) {
+    console.error(`error: a restore of backup ${unfinished} was begun here and not ended`);
+    console.error("hint: run it again: npx claviger backup restore --in F --share FILE --share FILE");
+    return 5;
   }
   const began = performance.now();
   const supervisor = await spawnSupervisor({

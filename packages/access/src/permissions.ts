@@ -36,6 +36,7 @@ export const permissions = [
   "rotation.get",
   "rotation.subscribe",
   "audit.read",
+  "backup.create",
   "system.status",
 ] as const;
 export type Permission = (typeof permissions)[number];

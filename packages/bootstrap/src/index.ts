@@ -8,6 +8,7 @@ import { hasExpired, issueFirstCertificates } from "./certificates.ts";
 import { type BootstrapOptions, serviceNames } from "./options.ts";
 
 export { completeBootstrap } from "./complete.ts";
+export { sharesLeft } from "./custody.ts";
 export type { BootstrapLayout, BootstrapOptions } from "./options.ts";
 
 /**

@@ -1,21 +1,7 @@
-import { DomainError, type ErrorKind } from "@claviger/domain-error";
+import { DomainError, exitCodeOfKind } from "@claviger/domain-error";
 import { CommanderError } from "commander";
 
-/** The exit codes of the contract: one total map. */
-export const exitCodeOfKind = {
-  "invalid-argument": 2,
-  "not-found": 3,
-  denied: 4,
-  unauthenticated: 4,
-  "already-exists": 5,
-  "failed-precondition": 5,
-  integrity: 5,
-  aborted: 5,
-  exhausted: 5,
-  unavailable: 6,
-  "deadline-exceeded": 6,
-  internal: 1,
-} as const satisfies Record<ErrorKind, number>;
+export { exitCodeOfKind };
 
 /** Bad usage: exit 2. */
 export function usageError(message: string, hint?: string, cause?: unknown): DomainError {

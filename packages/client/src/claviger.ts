@@ -4,6 +4,7 @@ import { serviceIdentity, TlsIdentity } from "@claviger/identity";
 import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CryptographyService, type OperationResult } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
@@ -44,6 +45,7 @@ export interface Claviger extends Disposable {
   readonly keyrings: Client<typeof KeyringService>;
   readonly keyGeneration: Client<typeof KeyGenerationService>;
   readonly cryptography: Client<typeof CryptographyService>;
+  readonly backup: Client<typeof BackupService>;
   readonly identities: Client<typeof IdentityService>;
   readonly certificates: Client<typeof CertificateService>;
   readonly rotation: Client<typeof RotationService>;
@@ -116,6 +118,9 @@ export function createClaviger(options: ClavigerOptions = {}): Claviger {
     },
     get cryptography() {
       return clientOf(CryptographyService, "generator");
+    },
+    get backup() {
+      return clientOf(BackupService, "generator");
     },
     get identities() {
       return clientOf(IdentityService, "distribution");

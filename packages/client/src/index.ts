@@ -26,7 +26,7 @@ export {
 } from "./enroll.ts";
 export { type EnrollmentToken, parseEnrollmentToken } from "./enrollment-token.ts";
 export { type RenewedIdentity, renewalDue, renewIdentity } from "./renew.ts";
-export { type AgreementRequest, importKey, type OpenedSecret, secrets } from "./secrets.ts";
+export { type AgreementRequest, beginBackup, importKey, type OpenedSecret, secrets } from "./secrets.ts";
 export { type Client, createServiceClient } from "./service-client.ts";
 export { Transport, type TransportOptions } from "./transport.ts";
 export { type IdentityFiles, requireNoIdentity, writeIdentity } from "./write-identity.ts";

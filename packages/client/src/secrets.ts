@@ -1,5 +1,6 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { DomainError } from "@claviger/domain-error";
+import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CryptographyService, type SealedSecret } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import type { Key } from "@claviger/proto/storage/v1/key_pb.ts";
@@ -116,6 +117,15 @@ export async function importKey(
   const sealedMaterial = await sealSecret(wrappingPublicKey, context, material);
   const { key } = await keyGeneration.importKey({ ...request, importId, sealedMaterial }, options);
   return key;
+}
+
+/** The key of a new backup, opened here, and what only the recovery key's custodians open again. */
+export async function beginBackup({ backup }: Pick<Claviger, "backup">) {
+  const recipient = await createRecipient();
+  const answer = await backup.beginBackup({ recipientPublicKey: recipient.publicKey });
+  if (answer.sealedKey === undefined) throw new DomainError("integrity", "an answer came without its secret");
+  const context = { method: methodName(BackupService, "beginBackup"), name: answer.backupId, version: 1 };
+  return { ...answer, key: await recipient.open(answer.sealedKey, context) };
 }
 
 function methodName<S extends DescService>(service: S, method: keyof S["method"] & string): string {

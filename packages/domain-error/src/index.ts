@@ -1,3 +1,5 @@
+export { exitCodeOfKind } from "./exit-codes.ts";
+
 /** Every way in which Claviger refuses. The set is closed: maps over it are total. */
 export const errorKinds = [
   "invalid-argument",

@@ -4,6 +4,7 @@ import { type Bus, openBus } from "@claviger/bus";
 import { createServiceClient, Transport } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
 import { serviceIdentity, TlsIdentity } from "@claviger/identity";
+import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
@@ -27,6 +28,7 @@ import { ceremonyRecord } from "./ceremony/ceremony-record.ts";
 import { readTranscript, requireGenuine, rightToken } from "./ceremony/transcript.ts";
 import { readConfig } from "./config.ts";
 import type { SignedRecord } from "./generation-record.ts";
+import { backupHandlers } from "./handlers/backup.ts";
 import { checkpointHandlers } from "./handlers/checkpoint.ts";
 import { cryptographyHandlers } from "./handlers/cryptography.ts";
 import { keyGenerationHandlers, keyringHandlers } from "./handlers/key-generation.ts";
@@ -44,7 +46,13 @@ import { KeyStore } from "./key-store.ts";
 import { KeyringKeys } from "./keyring-keys.ts";
 import { MaterialMaker } from "./material-maker.ts";
 import { collectNow } from "./mechanisms/collection.ts";
-import { checkpointPolicy, cryptographyPolicy, keyGenerationPolicy, keyringPolicy } from "./policy.ts";
+import {
+  backupPolicy,
+  checkpointPolicy,
+  cryptographyPolicy,
+  keyGenerationPolicy,
+  keyringPolicy,
+} from "./policy.ts";
 import { requireFit } from "./profile.ts";
 import { Rewrapper } from "./rewrapper.ts";
 import { ensureSystemKeys } from "./system-keys.ts";
@@ -164,6 +172,11 @@ async function start(lifetime: Lifetime): Promise<void> {
         cryptographyPolicy,
         cryptographyHandlers({ hsm, random, keyStore, decide: access.decide }),
         { batch: "useBatch", stream: "use" },
+      ),
+      register(
+        BackupService,
+        backupPolicy,
+        backupHandlers({ hsm, random, attester, transcript, trustDomain: settings.trustDomain, now }),
       ),
       register(CheckpointService, checkpointPolicy, checkpointHandlers(keyStore, settings.trustDomain)),
     ],

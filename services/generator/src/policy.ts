@@ -1,4 +1,5 @@
 import type { Permission } from "@claviger/access";
+import type { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import type { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import type { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import type { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
@@ -46,6 +47,11 @@ export const cryptographyPolicy: Policy<typeof CryptographyService> = {
   // Each operation inside is decided about by its own method's row.
   useBatch: { callers: "anyone" },
   use: { callers: "anyone" },
+};
+
+export const backupPolicy: Policy<typeof BackupService> = {
+  beginBackup: { callers: "anyone", permission: "backup.create" },
+  attestBackup: { callers: "anyone", permission: "backup.create" },
 };
 
 export const checkpointPolicy: Policy<typeof CheckpointService> = {

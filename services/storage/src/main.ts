@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Transaction } from "@claviger/database";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
@@ -22,6 +23,7 @@ import { keyMaterialHandlers } from "./handlers/key-material.ts";
 import { accessPolicy, keyMaterialPolicy, keyPolicy } from "./policy.ts";
 import { purgeOne } from "./purger.ts";
 import type { Registry } from "./registry.ts";
+import { settleRestored } from "./restored.ts";
 
 const service = "storage";
 const purgeEveryMilliseconds = 5000;
@@ -41,6 +43,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     lifetime,
   });
 
+  await settleRestored({ path: join(settings.directory, "restored.json"), work, open, trustDomain });
   await database.transaction((tx) => bindFirstAdministrator(open(tx), trustDomain));
   const onPurged = (name: string): void => logger.info("a key was destroyed", { name });
   const purging = new Rounds({

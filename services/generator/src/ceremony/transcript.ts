@@ -15,6 +15,8 @@ export interface CeremonyTranscript {
   recoveryWraps: Record<string, string>;
   /** Tokens that an administrator of the host accepted in the place of the one before. */
   acceptedTokens?: { serial: string; insteadOf: string; acceptedAt: string }[];
+  /** Restores from a backup, each into the token that is named. */
+  restores?: { backup: string; madeAt: string; restoredAt: string; serial: string }[];
   /** Base64: what the token's binding key makes of all the rest. */
   mac: string;
 }

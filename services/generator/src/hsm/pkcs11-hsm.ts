@@ -3,6 +3,7 @@ import { DomainError } from "@claviger/domain-error";
 import type { SecretBytes } from "@claviger/secret-bytes";
 import pkcs11 from "pkcs11js";
 import { type ConnectionOptions, HsmConnection } from "./connection.ts";
+import { generateIn } from "./generating.ts";
 import { asBuffer, digestSignature, ecdh, gcm, hmac, keyWrap, tagBytes } from "./mechanism-parameters.ts";
 import { createFrom, readSecret, takeIn, verifyInHsm } from "./passing-objects.ts";
 import type { GeneratedHsmKey, Hsm, HsmKey, HsmKeySpec, HsmSignature, KeyringKeyId } from "./port.ts";
@@ -93,16 +94,27 @@ class Pkcs11Hsm implements Hsm {
   }
 
   async wrapSecret(keyringKey: KeyringKeyId, secret: SecretBytes): Promise<Buffer> {
-    using padded = padSecret(secret); // Awaited below: where all sessions are busy, it is wanted only later.
-    return await this.#run(async (session, objects) => {
-      const object = createFrom(this.#module, session, padded, templates.secretToWrap);
+    using padded = padSecret(secret); // Awaited here: where all sessions are busy, it is wanted only later.
+    return await this.#wrapWith(padded, (session, objects) => objects.keyringKey(session, keyringKey));
+  }
+
+  #wrapWith(
+    secret: SecretBytes,
+    findWrappingKey: (session: Session, objects: TokenObjects) => Buffer,
+  ): Promise<Buffer> {
+    return this.#run(async (session, objects) => {
+      const wrapping = findWrappingKey(session, objects);
+      const object = createFrom(this.#module, session, secret, templates.secretToWrap);
       try {
-        const wrapping = objects.keyringKey(session, keyringKey);
         return await wrap(this.#module, session, wrapping, object);
       } finally {
         this.#module.C_DestroyObject(session, object);
       }
     });
+  }
+
+  async wrapForRecovery(secret: SecretBytes): Promise<Buffer> {
+    return this.#wrapWith(secret, (session, objects) => objects.labelled(session, templates.labels.recovery));
   }
 
   async unwrapSecret(keyringKey: KeyringKeyId, wrapped: Uint8Array): Promise<SecretBytes> {
@@ -120,7 +132,7 @@ class Pkcs11Hsm implements Hsm {
   async generateKey(keyringKey: KeyringKeyId, spec: HsmKeySpec): Promise<GeneratedHsmKey> {
     return this.#run(async (session, objects) => {
       const wrapping = objects.keyringKey(session, keyringKey);
-      const made = await this.#generate(session, spec);
+      const made = await generateIn(this.#module, session, spec);
       try {
         const wrapped = await wrap(this.#module, session, wrapping, made.secret);
         const publicKey = made.publicKey && readPublicKey(this.#module, session, made.publicKey, spec.kind);
@@ -130,21 +142,6 @@ class Pkcs11Hsm implements Hsm {
         if (made.publicKey !== undefined) this.#module.C_DestroyObject(session, made.publicKey);
       }
     });
-  }
-
-  async #generate(session: Session, spec: HsmKeySpec): Promise<{ secret: Buffer; publicKey?: Buffer }> {
-    const form = templates.generated(spec);
-    const mechanism = { mechanism: form.generate };
-    if (form.shape === "secret") {
-      return { secret: await this.#module.C_GenerateKeyAsync(session, mechanism, form.template) };
-    }
-    const { privateKey, publicKey } = await this.#module.C_GenerateKeyPairAsync(
-      session,
-      mechanism,
-      form.publicTemplate,
-      form.privateTemplate,
-    );
-    return { secret: privateKey, publicKey };
   }
 
   async unwrapKey(keyringKey: KeyringKeyId, spec: HsmKeySpec, wrapped: Uint8Array): Promise<HsmKey> {

@@ -108,6 +108,8 @@ export interface Hsm extends AsyncDisposable {
   /** ECDH (SP 800-56A Rev. 3 section 5.7.1.2): the x coordinate, as long as the field. */
   deriveSecret(key: HsmKey, peerPoint: Uint8Array, secretBytes: number): Promise<SecretBytes>;
 
+  /** Wraps bytes so that only a quorum of the recovery key's custodians opens them again (RFC 5649). */
+  wrapForRecovery(secret: SecretBytes): Promise<Buffer>;
   /** HMAC-SHA-256 with the key that binds material. */
   bindingMac(data: Uint8Array): Promise<Buffer>;
 }

@@ -23,39 +23,50 @@ const { CKK_AES, CKK_EC, CKK_GENERIC_SECRET, CKO_PRIVATE_KEY, CKO_SECRET_KEY } =
 
 /** Made extractable for its one recovery wrap, then closed with `closed`. It wraps and unwraps, nothing else. */
 export function keyringKey(id: string): pkcs11.Template {
-  return template({
+  return template({ ...keyringKeyForm(id), CKA_VALUE_LEN: 32, CKA_EXTRACTABLE: true });
+}
+
+/** The same, out of its recovery wrap: closed from the beginning. */
+export function restoredKeyringKey(id: string): pkcs11.Template {
+  return template({ ...keyringKeyForm(id), CKA_EXTRACTABLE: false });
+}
+
+function keyringKeyForm(id: string): Attributes {
+  return {
     CKA_CLASS: CKO_SECRET_KEY,
     CKA_KEY_TYPE: CKK_AES,
-    CKA_VALUE_LEN: 32,
     CKA_TOKEN: true,
     CKA_PRIVATE: true,
     CKA_SENSITIVE: true,
-    CKA_EXTRACTABLE: true,
     CKA_ENCRYPT: false,
     CKA_DECRYPT: false,
     CKA_WRAP: true,
     CKA_UNWRAP: true,
     CKA_LABEL: labels.keyringKey,
     CKA_ID: Buffer.from(id, "utf8"),
-  });
+  };
 }
 
 export const closed: pkcs11.Template = template({ CKA_EXTRACTABLE: false });
 
 export function bindingMacKey(): pkcs11.Template {
-  return template({
-    CKA_CLASS: CKO_SECRET_KEY,
-    CKA_KEY_TYPE: CKK_GENERIC_SECRET,
-    CKA_VALUE_LEN: 32,
-    CKA_TOKEN: true,
-    CKA_PRIVATE: true,
-    CKA_SENSITIVE: true,
-    CKA_EXTRACTABLE: true,
-    CKA_SIGN: true,
-    CKA_VERIFY: true,
-    CKA_LABEL: labels.binding,
-  });
+  return template({ ...bindingMacKeyForm, CKA_VALUE_LEN: 32, CKA_EXTRACTABLE: true });
 }
+
+export function restoredBindingMacKey(): pkcs11.Template {
+  return template({ ...bindingMacKeyForm, CKA_EXTRACTABLE: false });
+}
+
+const bindingMacKeyForm: Attributes = {
+  CKA_CLASS: CKO_SECRET_KEY,
+  CKA_KEY_TYPE: CKK_GENERIC_SECRET,
+  CKA_TOKEN: true,
+  CKA_PRIVATE: true,
+  CKA_SENSITIVE: true,
+  CKA_SIGN: true,
+  CKA_VERIFY: true,
+  CKA_LABEL: labels.binding,
+};
 
 /** Wrap-only: what it wraps is opened outside the HSM alone, by a quorum of custodians. */
 export function recoveryKey(value: Buffer): pkcs11.Template {

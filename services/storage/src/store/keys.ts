@@ -194,3 +194,17 @@ export async function listVersions(
   );
   return rows.map((row) => openVersion(sealer, row));
 }
+
+/** Active keys of users that are not to be destroyed already. */
+export async function listKeysToSuspend(
+  tx: Transaction,
+  sealer: RowSealer,
+  limit: number,
+): Promise<KeyRow[]> {
+  const rows = await tx.query<Sealed<KeyRow>>(
+    `SELECT ${keyColumns} FROM keys WHERE state = 'active' AND keyring <> 'system' AND destroy_at IS NULL
+     ORDER BY id LIMIT $1 FOR UPDATE`,
+    [limit],
+  );
+  return rows.map((row) => openKey(sealer, row));
+}

@@ -60,3 +60,12 @@ export async function listUses(
   );
   return rows.map((row) => open(sealer, row));
 }
+
+/** Of any versions, counts that have not come to their end. */
+export async function listUsesLeft(tx: Transaction, sealer: RowSealer, limit: number): Promise<UsesRow[]> {
+  const rows = await tx.query<Stored>(
+    `SELECT ${columns} FROM key_uses WHERE reserved < uses_max ORDER BY key_id, version LIMIT $1 FOR UPDATE`,
+    [limit],
+  );
+  return rows.map((row) => open(sealer, row));
+}

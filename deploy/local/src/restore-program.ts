@@ -1,0 +1,169 @@
+// What restore.ts runs where the services' users can reach the clone: everything but the stop before it and the
+// start after it. Each step can be done again: a restore that was cut off is run again from its beginning.
+import { existsSync } from "node:fs";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { initialise, sharesLeft } from "@claviger/bootstrap";
+import { DomainError, exitCodeOfKind, isDomainError } from "@claviger/domain-error";
+import { writeOwnedFile } from "@claviger/owned-files";
+import type { Client } from "pg";
+import { type Accounts, ensureAccounts } from "./accounts.ts";
+import { type Opened, openedDirectory, type RestoreFiles, runRestoreStep } from "./backup/opened.ts";
+import { keysThere, replaceRows } from "./backup/rows.ts";
+import { appliedMigrations, requireSameTables, tablesOf } from "./backup/tables.ts";
+import { type Layout, layoutOf } from "./layout.ts";
+import { readSettings } from "./local-settings.ts";
+import { type Ports, portsOf } from "./ports.ts";
+import { connectAsSuperuser, preparePostgresql } from "./postgresql.ts";
+import { databaseName, provisionDatabase } from "./provision-database.ts";
+import { beginRestoring, endRestoring } from "./restoring.ts";
+import { tokenEnvironment } from "./services.ts";
+import { runningInstallation } from "./supervisor-file.ts";
+import { printError } from "./terminal.ts";
+
+const { values: flags } = parseArgs({
+  options: {
+    state: { type: "string" },
+    "known-as": { type: "string" },
+    step: { type: "string" },
+    replace: { type: "boolean" },
+  },
+});
+const clone = new URL("../../..", import.meta.url).pathname.replace(/\/$/, "");
+const layout = layoutOf(flags.state ?? "", { knownAs: flags["known-as"] });
+const files = JSON.parse(process.env.CLAVIGER_RESTORE_FILES ?? "{}") as RestoreFiles;
+const postgresqlStopMilliseconds = 8_000;
+const notice = (message: string): void => console.error(`claviger: ${message}`);
+
+try {
+  const accounts = await ensureAccounts();
+  if (flags.step === "open") await open(accounts);
+  else await restore(accounts);
+} catch (cause) {
+  printError(cause);
+  process.exitCode = exitCodeOfKind[isDomainError(cause) ? cause.kind : "internal"];
+}
+
+/** Changes nothing but the directory that the backup is opened into. */
+async function open(accounts: Accounts): Promise<void> {
+  const settings = await settingsOf(layout);
+  notice("opening the backup, and checking all of it");
+  const opened = await runRestoreStep<Opened>("open", { layout, clone, account: accounts.generator, files });
+  if (opened.trustDomain !== settings.trustDomain) {
+    throw new DomainError(
+      "failed-precondition",
+      `the backup is of trust domain ${opened.trustDomain}, and this installation's is ${settings.trustDomain}`,
+      {
+        hint: `npm run reset, then CLAVIGER_TRUST_DOMAIN=${opened.trustDomain} npm start, then restore again`,
+      },
+    );
+  }
+  const rows = opened.sections.reduce((sum, section) => sum + section.rows, 0);
+  notice(`it is whole: ${rows.toLocaleString("en")} rows, made at ${opened.createdAt}`);
+  const running = runningInstallation(layout);
+  if (running !== undefined) {
+    // What is refused is better refused before anything is stopped.
+    const port = portsOf(running.basePort).postgresql;
+    await requireRestorable(await connectAsSuperuser(layout, port, databaseName), opened);
+  }
+  await writeFile(join(openedDirectory(layout), "manifest.json"), JSON.stringify(opened), { mode: 0o600 });
+}
+
+async function restore(accounts: Accounts): Promise<void> {
+  const settings = await settingsOf(layout);
+  const ports = portsOf(settings.basePort);
+  const directory = openedDirectory(layout);
+  const opened = JSON.parse(await readFile(join(directory, "manifest.json"), "utf8")) as Opened;
+  const postgresql = await preparePostgresql({
+    layout,
+    account: accounts.postgresql,
+    port: ports.postgresql,
+    onChange: () => undefined,
+    onNotice: notice,
+  });
+  await postgresql.process.start();
+  try {
+    await provisionDatabase({ layout, accounts, port: ports.postgresql, clone, postgresql });
+    await requireRestorable(await postgresql.connectAsSuperuser(databaseName), opened);
+    beginRestoring(layout, opened);
+    notice("filling the HSM's token");
+    await runRestoreStep("token", { layout, clone, account: accounts.generator, files });
+    const database = await postgresql.connectAsSuperuser(databaseName);
+    await replaceRows(database, directory, notice).finally(() => database.end());
+    await finish(accounts, ports, settings.trustDomain, opened);
+  } finally {
+    await postgresql.process.stop(postgresqlStopMilliseconds);
+  }
+  await rm(directory, { recursive: true });
+  endRestoring(layout);
+  notice(`restored backup ${opened.id}`);
+}
+
+/** Before anything is changed. Ends the connection. */
+async function requireRestorable(database: Client, opened: Opened): Promise<void> {
+  try {
+    requireSameTables(
+      await tablesOf(database),
+      opened.tables.filter(({ columns }) => columns !== undefined),
+    );
+    if (JSON.stringify(await appliedMigrations(database)) !== JSON.stringify(opened.migrations)) {
+      throw new DomainError("failed-precondition", "the backup is of another version of Claviger's tables", {
+        hint: "restore it with the version that made it, and then upgrade",
+      });
+    }
+    const there = await keysThere(database);
+    if (there > 0 && flags.replace !== true && !existsSync(layout.restoring)) {
+      throw new DomainError(
+        "failed-precondition",
+        `this installation has ${there} keys of its own, and a restore ends them all`,
+        { hint: "restore into a new installation; or, to give these up for good, add --replace" },
+      );
+    }
+  } finally {
+    await database.end();
+  }
+}
+
+/** Certificates of a CA that is there again, a bus without what the other database had sent, and a note for storage. */
+async function finish(accounts: Accounts, ports: Ports, trustDomain: string, opened: Opened): Promise<void> {
+  await writeOwnedFile(
+    join(layout.serviceDirectory("storage"), "restored.json"),
+    JSON.stringify({ backup: opened.id, madeAt: opened.createdAt }),
+    { mode: 0o600, account: accounts.storage },
+  );
+  await forgetVoidShares(opened.recoveryKey);
+  await rm(layout.nats.store, { recursive: true, force: true });
+  for (const name of ["audit.vkey", "audit-checkpoint.txt"]) {
+    await rm(join(layout.trust.directory, name), { force: true });
+  }
+  await initialise({
+    layout,
+    accounts,
+    ports,
+    trustDomain,
+    clone,
+    node: process.execPath,
+    tokenEnvironment: tokenEnvironment(layout),
+    onNotice: notice,
+    renew: true,
+  });
+}
+
+/** Those of the recovery key that this installation's own ceremony made: it opens nothing any more. */
+async function forgetVoidShares(recoveryKey: string): Promise<void> {
+  for (const name of await sharesLeft(layout.recoveryDirectory)) {
+    const path = join(layout.recoveryDirectory, name);
+    if (!(await readFile(path, "utf8")).includes(`recovery-key: ${recoveryKey}`)) await rm(path);
+  }
+}
+
+async function settingsOf(layout: Layout) {
+  const settings = await readSettings(layout);
+  if (settings !== undefined && existsSync(join(layout.serviceDirectory("generator"), "ceremony.json"))) {
+    return settings;
+  }
+  throw new DomainError("failed-precondition", "there is no installation here to restore into", {
+    hint: "npm start -- --detach makes an empty one, with a token of its own",
+  });
+}

@@ -1,0 +1,39 @@
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { constants } from "node:os";
+import { join, resolve } from "node:path";
+import { DomainError } from "@claviger/domain-error";
+
+const clone = resolve(import.meta.dirname, "../../..");
+
+/**
+ * Runs one of the launcher's programs with this terminal, for what is the host's own business: PINs, shares and
+ * the database's rows never enter this process. Ctrl-C reaches the program too, and it decides.
+ * @throws DomainError `failed-precondition` where this machine has no clone
+ */
+export async function runHostProgram(
+  name: "init" | "backup-create" | "restore",
+  line: readonly string[],
+  environment: Record<string, string> = {},
+): Promise<number> {
+  const program = join(clone, "deploy", "local", "src", `${name}.ts`);
+  if (!existsSync(program)) {
+    throw new DomainError("failed-precondition", "this machine has no clone of Claviger", {
+      hint: "run it on the services' host, in the clone",
+    });
+  }
+  const ignore = (): void => undefined;
+  process.removeAllListeners("SIGINT");
+  process.on("SIGINT", ignore);
+  return new Promise((resolvePromise, reject) => {
+    const child = spawn(process.execPath, [program, ...line], {
+      stdio: "inherit",
+      env: { ...process.env, ...environment },
+    });
+    child.once("error", reject);
+    child.once("exit", (code, signal) => {
+      process.off("SIGINT", ignore);
+      resolvePromise(code ?? 128 + (signal === null ? 0 : constants.signals[signal]));
+    });
+  });
+}

@@ -1,0 +1,141 @@
+import { createReadStream, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { readSettings } from "@claviger/config";
+import { DomainError, exitCodeOfKind } from "@claviger/domain-error";
+import type { SecretBytes } from "@claviger/secret-bytes";
+import { restoreToken } from "../hsm/token-restoration.ts";
+import {
+  type KeyringKeyWrap,
+  openBackup,
+  requireGenuineBackup,
+  sectionFile,
+  unwrapWith,
+} from "./opened-backup.ts";
+import { combineShares, recoveryKeyId } from "./shares.ts";
+import {
+  acceptToken,
+  bindTranscript,
+  type CeremonyTranscript,
+  rightToken,
+  type UnboundTranscript,
+  writeTranscript,
+} from "./transcript.ts";
+
+/**
+ * The generator's program that restores: run by `claviger backup restore` on the host, under the generator's own
+ * uid. The custodians' shares come as open files after the third, so that no other process reads them, and the
+ * recovery key is in this memory alone.
+ *
+ * `open` reads a backup from standard input, checks all of it and writes what it holds into `restore/`; nothing
+ * else has changed then. `token` puts what the token needs into it, and leaves the services' seal keys in `handoff/`.
+ */
+const settings = readSettings(process.env, (reader) => ({
+  directory: reader.text("CLAVIGER_DIRECTORY"),
+  modulePath: reader.text("CLAVIGER_PKCS11_MODULE"),
+  tokenLabel: reader.text("CLAVIGER_PKCS11_TOKEN_LABEL", "claviger"),
+  step: reader.choice("CLAVIGER_RESTORE_STEP", ["open", "token"]),
+  shares: reader.integer("CLAVIGER_RESTORE_SHARES", { min: 1, max: 16 }),
+}));
+const firstShare = 3;
+const sealPrefix = "seal-";
+const restored = join(settings.directory, "restore");
+const factsFile = join(restored, "backup.json");
+
+process.umask(0o077);
+try {
+  using recoveryKey = await recoveryKeyOfShares();
+  if (settings.step === "open") await open(recoveryKey);
+  else await fillToken(recoveryKey);
+} catch (error) {
+  const known = error instanceof DomainError ? error : undefined;
+  if (settings.step === "open") rmSync(restored, { recursive: true, force: true });
+  process.stderr.write(`error: ${(error as Error).message}\n`);
+  if (known?.hint !== undefined) process.stderr.write(`hint: ${known.hint}\n`);
+  process.exitCode = exitCodeOfKind[known?.kind ?? "internal"];
+}
+
+async function recoveryKeyOfShares(): Promise<SecretBytes> {
+  const texts = Array.from({ length: settings.shares }, (_, at) => readFileSync(firstShare + at, "utf8"));
+  try {
+    return await combineShares(texts);
+  } catch (cause) {
+    // A share that does not fit is nothing that was typed wrong: nothing has happened, and it is exit 5.
+    throw new DomainError("failed-precondition", (cause as Error).message, {
+      hint: "each share is a file of its own, as the ceremony made it",
+      cause,
+    });
+  }
+}
+
+async function open(recoveryKey: SecretBytes): Promise<void> {
+  rmSync(restored, { recursive: true, force: true });
+  mkdirSync(restored, { mode: 0o700 });
+  const source = createReadStream("", { fd: 0, highWaterMark: 1024 * 1024 });
+  const opened = await openBackup(source, recoveryKey, restored);
+  const transcript = readCeremony();
+  await requireGenuineBackup(opened, recoveryKey, { transcript, keyringKeys: readKeyringKeys() });
+  const { id, createdAt } = opened.manifest;
+  writeFileSync(factsFile, JSON.stringify({ id, createdAt }), { mode: 0o600 });
+  const answer = { ...opened.manifest, tables: opened.sections, recoveryKey: recoveryKeyId(recoveryKey) };
+  process.stdout.write(JSON.stringify(answer));
+}
+
+async function fillToken(recoveryKey: SecretBytes): Promise<void> {
+  const transcript = readCeremony();
+  const pin = readFileSync(join(settings.directory, "hsm.pin"), "utf8").trim();
+  const token = await restoreToken(
+    { ...settings, pin },
+    {
+      recoveryKey,
+      bindingKeyWrap: Buffer.from(transcript.recoveryWraps["binding-mac"]!, "base64"),
+      keyringKeys: readKeyringKeys(),
+    },
+  );
+  try {
+    const handoff = join(settings.directory, "handoff");
+    mkdirSync(handoff, { recursive: true, mode: 0o700 });
+    for (const [name, wrap] of Object.entries(transcript.recoveryWraps)) {
+      if (!name.startsWith(sealPrefix)) continue;
+      const service = name.slice(sealPrefix.length);
+      using sealKey = unwrapWith(recoveryKey, wrap, `the seal key of ${service}`);
+      writeFileSync(join(handoff, `${service}.seal.key`), sealKey.expose(), { mode: 0o600 });
+    }
+    const bound = await bindTranscript(asRestored(transcript, token.serial), (data) =>
+      token.bindingMac(data),
+    );
+    writeTranscript(settings.directory, bound);
+    process.stdout.write(JSON.stringify({ serial: token.serial, description: token.description }));
+  } finally {
+    token.close();
+  }
+}
+
+function asRestored(transcript: CeremonyTranscript, serial: string): UnboundTranscript {
+  const { createdAt, id } = JSON.parse(readFileSync(factsFile, "utf8")) as { id: string; createdAt: string };
+  const now = new Date();
+  const restore = { backup: id, madeAt: createdAt, restoredAt: now.toISOString(), serial };
+  const accepted = rightToken(transcript) === serial ? transcript : acceptToken(transcript, serial, now);
+  return { ...accepted, restores: [...(transcript.restores ?? []), restore] };
+}
+
+function readCeremony(): CeremonyTranscript {
+  return readJson(sectionFile(restored, "ceremony"), (text) => JSON.parse(text) as CeremonyTranscript);
+}
+
+function readKeyringKeys(): KeyringKeyWrap[] {
+  return readJson(sectionFile(restored, "keyring-keys"), (text) =>
+    text
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as { id: string; recoveryWrap: string })
+      .map(({ id, recoveryWrap }) => ({ id, recoveryWrap: Buffer.from(recoveryWrap, "base64") })),
+  );
+}
+
+function readJson<T>(path: string, parse: (text: string) => T): T {
+  try {
+    return parse(readFileSync(path, "utf8"));
+  } catch (cause) {
+    throw new DomainError("integrity", "the backup lacks what its token needs", { cause });
+  }
+}

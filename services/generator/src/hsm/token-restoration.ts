@@ -1,0 +1,80 @@
+import { DomainError } from "@claviger/domain-error";
+import type { SecretBytes } from "@claviger/secret-bytes";
+import type pkcs11 from "pkcs11js";
+import { asBuffer, hmac, keyWrap } from "./mechanism-parameters.ts";
+import { createFrom } from "./passing-objects.ts";
+import {
+  describeToken,
+  findToken,
+  loadModule,
+  logIn,
+  openSession,
+  type Session,
+  type TokenOptions,
+} from "./sessions.ts";
+import * as templates from "./templates.ts";
+
+export interface TokenContents {
+  recoveryKey: SecretBytes;
+  /** RFC 5649 under the recovery key, as every wrap here. */
+  bindingKeyWrap: Buffer;
+  keyringKeys: readonly { id: string; recoveryWrap: Buffer }[];
+}
+
+export interface RestoredToken {
+  serial: string;
+  /** Product and firmware. */
+  description: string;
+  /** HMAC-SHA-256 with the key that binds material, which is there again. */
+  bindingMac(data: Uint8Array): Buffer;
+  close(): void;
+}
+
+/**
+ * Puts into a token of this installation what was in the one that a backup is of, in place of its own: recovery
+ * key, binding key and keyring keys. Can be done again from the start wherever it was cut off.
+ */
+export async function restoreToken(
+  options: TokenOptions & { pin: string },
+  { bindingKeyWrap, keyringKeys, recoveryKey }: TokenContents,
+): Promise<RestoredToken> {
+  const module = loadModule(options.modulePath);
+  const slot = findToken(module, options.tokenLabel);
+  if (slot === undefined) {
+    throw new DomainError("unavailable", `there is no HSM token named ${options.tokenLabel}`, {
+      hint: "start the new installation once: it makes its token",
+    });
+  }
+  const session = openSession(module, slot);
+  logIn(module, session, options.pin);
+  for (const label of Object.values(templates.labels)) destroyAll(module, session, label);
+  module.C_CreateObject(session, templates.recoveryKey(asBuffer(recoveryKey.expose())));
+  const opening = createFrom(module, session, recoveryKey, templates.transportKey);
+  const unwrap = (wrapped: Buffer, template: pkcs11.Template): Promise<Buffer> =>
+    module.C_UnwrapKeyAsync(session, keyWrap, opening, wrapped, template);
+  const binding = await unwrap(bindingKeyWrap, templates.restoredBindingMacKey());
+  for (const { id, recoveryWrap } of keyringKeys)
+    await unwrap(recoveryWrap, templates.restoredKeyringKey(id));
+  module.C_DestroyObject(session, opening);
+  return {
+    serial: module.C_GetTokenInfo(slot).serialNumber.replaceAll("\0", " ").trim(),
+    description: describeToken(module, slot).description,
+    bindingMac(data) {
+      module.C_SignInit(session, hmac("sha256"), binding);
+      return module.C_Sign(session, asBuffer(data), Buffer.alloc(64));
+    },
+    close: () => module.C_Finalize(),
+  };
+}
+
+const foundAtOnceMax = 64;
+
+function destroyAll(module: pkcs11.PKCS11, session: Session, label: string): void {
+  for (;;) {
+    module.C_FindObjectsInit(session, templates.byLabel(label));
+    const found = module.C_FindObjects(session, foundAtOnceMax);
+    module.C_FindObjectsFinal(session);
+    if (found.length === 0) return;
+    for (const object of found) module.C_DestroyObject(session, object);
+  }
+}
