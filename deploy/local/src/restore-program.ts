@@ -13,6 +13,7 @@ import { type Opened, openedDirectory, type RestoreFiles, runRestoreStep } from 
 import { keysThere, replaceRows } from "./backup/rows.ts";
 import { appliedMigrations, requireSameTables, tablesOf } from "./backup/tables.ts";
 import { type Layout, layoutOf } from "./layout.ts";
+import { endLeftovers } from "./leftovers.ts";
 import { readSettings } from "./local-settings.ts";
 import { type Ports, portsOf } from "./ports.ts";
 import { connectAsSuperuser, preparePostgresql } from "./postgresql.ts";
@@ -74,6 +75,8 @@ async function restore(accounts: Accounts): Promise<void> {
   const settings = await settingsOf(layout);
   const ports = portsOf(settings.basePort);
   const directory = openedDirectory(layout);
+  const ended = await endLeftovers(layout);
+  if (ended.length > 0) notice(`ended what an earlier restore had left running: ${ended.join(", ")}`);
   const opened = JSON.parse(await readFile(join(directory, "manifest.json"), "utf8")) as Opened;
   const postgresql = await preparePostgresql({
     layout,

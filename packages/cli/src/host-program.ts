@@ -1,8 +1,14 @@
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { DomainError } from "@claviger/domain-error";
+
+/** The state directory that a claviger.json lies in, where it is an installation's own and not a joined client's. */
+export function stateEnvironment(configPath: string): Record<string, string> {
+  const directory = dirname(realpathSync(configPath));
+  return existsSync(join(directory, "local.json")) ? { CLAVIGER_STATE: directory } : {};
+}
 
 const clone = resolve(import.meta.dirname, "../../..");
 
@@ -16,8 +22,9 @@ export async function runHostProgram(
   line: readonly string[],
   environment: Record<string, string> = {},
 ): Promise<number> {
-  const program = join(clone, "deploy", "local", "src", `${name}.ts`);
-  if (!existsSync(program)) {
+  // With what npm start has prepared: the bus's server and the HSM's module, where they are not the system's own.
+  const launcher = join(clone, "deploy", "local", "run.sh");
+  if (!existsSync(launcher)) {
     throw new DomainError("failed-precondition", "this machine has no clone of Claviger", {
       hint: "run it on the services' host, in the clone",
     });
@@ -26,7 +33,7 @@ export async function runHostProgram(
   process.removeAllListeners("SIGINT");
   process.on("SIGINT", ignore);
   return new Promise((resolvePromise, reject) => {
-    const child = spawn(process.execPath, [program, ...line], {
+    const child = spawn("sh", [launcher, name, ...line], {
       stdio: "inherit",
       env: { ...process.env, ...environment },
     });

@@ -1,6 +1,7 @@
+import { resolve } from "node:path";
 import type { Command } from "commander";
 import { defineCommand } from "../define-command.ts";
-import { runHostProgram } from "../host-program.ts";
+import { runHostProgram, stateEnvironment } from "../host-program.ts";
 
 export function register(program: Command): void {
   const backup = program
@@ -12,11 +13,9 @@ export function register(program: Command): void {
     examples: ["backup create --out claviger.backup"],
     options: [["--out <file>", "where to; it must not be there yet", "required"]],
     async run(session, _, { out }) {
-      const line = ["--out", out, "--config", await session.configPath()];
-      process.exitCode = await runHostProgram("backup-create", [
-        ...line,
-        ...(session.json ? ["--json"] : []),
-      ]);
+      const config = await session.configPath();
+      const line = ["--out", resolve(out), "--config", resolve(config), ...(session.json ? ["--json"] : [])];
+      process.exitCode = await runHostProgram("backup-create", line, stateEnvironment(config));
     },
   });
   defineCommand<{ in: string; share: string[]; replace?: boolean }>(backup, {
@@ -29,9 +28,10 @@ export function register(program: Command): void {
       ["--replace", "also where this installation has keys of its own: they are gone then"],
     ],
     async run(session, _, { in: from, replace, share }) {
-      const line = ["--in", from, ...share.flatMap((path) => ["--share", path])];
+      const line = ["--in", resolve(from), ...share.flatMap((path) => ["--share", resolve(path)])];
       const flags = [...(replace ? ["--replace"] : []), ...(session.json ? ["--json"] : [])];
-      process.exitCode = await runHostProgram("restore", [...line, ...flags]);
+      const environment = stateEnvironment(await session.configPath());
+      process.exitCode = await runHostProgram("restore", [...line, ...flags], environment);
     },
   });
 }
