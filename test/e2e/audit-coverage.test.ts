@@ -1,4 +1,4 @@
-import { createHash, generateKeyPairSync, randomBytes } from "node:crypto";
+import { createHash, generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
 import type { CallOptions, Claviger } from "@claviger/client";
 import { createRecipient } from "@claviger/sealed-secret";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -20,6 +20,7 @@ type Services = Pick<
   | "rotation"
   | "subscriptions"
   | "audit"
+  | "backup"
 >;
 type Outcome = "allowed" | "refused" | "failed";
 
@@ -269,6 +270,12 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       call: (as, o) => as.subscriptions.unsubscribe({ name }, o),
       outsider: "failed",
       ...onKey,
+    },
+  },
+  backup: {
+    beginBackup: { call: (as, o) => as.backup.beginBackup(recipient, o) },
+    attestBackup: {
+      call: (as, o) => as.backup.attestBackup({ backupId: randomUUID(), manifestDigest: randomBytes(32) }, o),
     },
   },
   audit: {

@@ -171,7 +171,15 @@ async function requireEverything(claviger: Claviger): Promise<void> {
   expect((await cryptography.encrypt({ name: `${ring}/aes-hsm`, plaintext })).version).toBeGreaterThan(1);
   expect((await keys.getKey({ name: `${ring}/doomed` })).key!.destroyAt).toBeDefined();
   expect(await house.cli("audit", "verify")).toMatchObject({ code: 0 });
-  const search = await house.cli("--json", "audit", "search", "--who", "spiffe://claviger.test/claviger/storage", "--limit", "1000");
+  const search = await house.cli(
+    "--json",
+    "audit",
+    "search",
+    "--who",
+    "spiffe://claviger.test/claviger/storage",
+    "--limit",
+    "1000",
+  );
   expect(search.stdout).toContain("SuspendRestored");
   expect((await house.cli("ceremony")).stdout).toContain("2 of 3 shares");
   expect((await house.cli("status")).code).toBe(0);

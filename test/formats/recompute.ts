@@ -1,6 +1,12 @@
 import { createCipheriv, createDecipheriv, createECDH, createHmac } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { bundleId, canonicalJson, commitment, sealBundle, sealConfirmation } from "@claviger/audit-record";
+import {
+  type BackupHeader,
+  encodeHeader as encodeBackupHeader,
+  encodeParts,
+  sealStream,
+} from "@claviger/backup";
 import { parseEnrollmentToken } from "@claviger/client";
 import { DomainError, isErrorKind } from "@claviger/domain-error";
 import { appendLeaves, ecdsaKeyId, emptyRoot, formatVerifierKey, leafHash, nodeMap } from "@claviger/merkle";
@@ -227,6 +233,20 @@ function recoveryWrap(fields: Fields) {
   };
 }
 
+async function backup(fields: Fields) {
+  async function* parts(): AsyncGenerator<Buffer> {
+    yield bytes(fields, "parts");
+  }
+  const header = encodeBackupHeader(JSON.parse(value(fields, "header")) as BackupHeader);
+  const whole: Buffer[] = [];
+  for await (const piece of sealStream(bytes(fields, "key"), header, parts())) whole.push(piece);
+  const made = [
+    ...encodeParts("section", { name: "storage.tree", columns: ["id", "size"] }),
+    ...encodeParts("data", Buffer.from("1\t0\n")),
+  ];
+  return { parts: hex(Buffer.concat(made)), backup: hex(Buffer.concat(whole)) };
+}
+
 function pages(fields: Fields) {
   return { token: pageToken(value(fields, "last")), last: readPageToken(value(fields, "token")) };
 }
@@ -280,6 +300,7 @@ export const recompute: Readonly<
   "verifier-key": verifierKey,
   "enrolment-token": enrolmentToken,
   "recovery-wrap": recoveryWrap,
+  backup,
   "page-token": pages,
   "derived-uuid": derivedId,
   "request-hash": requestHash,

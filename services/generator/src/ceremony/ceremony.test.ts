@@ -1,26 +1,12 @@
 import { spawnSync } from "node:child_process";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { modulePath } from "../hsm/test-support/test-token.ts";
 import { kwpUnwrap } from "../mechanisms/symmetric.ts";
 import { combineShares } from "./shares.ts";
 import { readTranscript, rightToken } from "./transcript.ts";
-
-const modulePath = [
-  process.env.CLAVIGER_PKCS11_MODULE ?? "",
-  "/usr/lib/softhsm/libsofthsm2.so",
-  "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
-  "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
-].find((path) => path !== "" && existsSync(path));
 
 describe.skipIf(modulePath === undefined)("the generator's program in ceremony mode", () => {
   const directory = mkdtempSync(join(tmpdir(), "claviger-ceremony-"));

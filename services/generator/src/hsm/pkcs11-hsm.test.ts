@@ -8,45 +8,22 @@ import {
   randomBytes,
   verify,
 } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Algorithm, algorithmRow, algorithms } from "../algorithms.ts";
-import { runHsmSelfTests } from "../health/hsm-self-tests.ts";
-import { openPkcs11Hsm } from "./pkcs11-hsm.ts";
-import type { Hsm, HsmKeySpec } from "./port.ts";
-import { beginToken } from "./token-ceremony.ts";
+import type { Hsm } from "./port.ts";
+import { modulePath, openTestToken } from "./test-support/test-token.ts";
 
 /** The contract of the port, on the real module: SoftHSM, or the one that the environment names. */
-const modulePath = [
-  process.env.CLAVIGER_PKCS11_MODULE ?? "",
-  "/usr/lib/softhsm/libsofthsm2.so",
-  "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
-  "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
-].find((path) => path !== "" && existsSync(path));
-
 describe.skipIf(modulePath === undefined)("the HSM port on PKCS#11", () => {
-  const directory = mkdtempSync(join(tmpdir(), "claviger-hsm-"));
-  const pin = "123456789012";
+  let token: ReturnType<typeof openTestToken>;
   let hsm: Hsm;
 
   beforeAll(() => {
-    mkdirSync(join(directory, "token"));
-    writeFileSync(join(directory, "softhsm2.conf"), `directories.tokendir = ${join(directory, "token")}\n`);
-    process.env.SOFTHSM2_CONF = join(directory, "softhsm2.conf");
-    const options = { modulePath: modulePath!, tokenLabel: "claviger-test", pin };
-    const begun = beginToken({ ...options, securityOfficerPin: "987654321098" });
-    begun.recoveryKey[Symbol.dispose]();
-    begun.close();
-    hsm = openPkcs11Hsm(options);
+    token = openTestToken();
+    ({ hsm } = token);
   });
 
-  afterAll(async () => {
-    await hsm?.[Symbol.asyncDispose]();
-    rmSync(directory, { recursive: true, force: true });
-  });
+  afterAll(() => token?.[Symbol.asyncDispose]());
 
   test("a keyring key wraps secrets of any length and gives them back", async () => {
     await hsm.generateKeyringKey("k1");
@@ -57,32 +34,6 @@ describe.skipIf(modulePath === undefined)("the HSM port on PKCS#11", () => {
       using back = await hsm.unwrapSecret("k1", wrapped);
       expect(Buffer.from(back.expose())).toEqual(bytes);
     }
-  });
-
-  test("every algorithm that the module has gives its known answers there", async () => {
-    expect([...(await runHsmSelfTests(hsm))]).toEqual([]);
-  });
-
-  test("an algorithm that the module gets wrong, or not at all, counts as failed", async () => {
-    const wrong: Hsm = Object.assign(Object.create(hsm) as Hsm, {
-      lacks: (spec: HsmKeySpec) => hsm.lacks(spec),
-      takeKey: hsm.takeKey.bind(hsm),
-      destroyKey: hsm.destroyKey.bind(hsm),
-      signDigest: hsm.signDigest.bind(hsm),
-      verifyDigest: async () => true,
-      mac: async () => Buffer.alloc(32),
-      deriveSecret: async () => {
-        throw new Error("does not derive");
-      },
-      sealAesGcm: hsm.sealAesGcm.bind(hsm),
-      openAesGcm: async () => Buffer.alloc(60),
-    });
-    const failed = await runHsmSelfTests(wrong);
-    const tested = (Object.keys(algorithms) as Algorithm[]).filter((algorithm) => {
-      const { hsm: spec } = algorithmRow(algorithm);
-      return spec !== undefined && hsm.lacks(spec) === undefined;
-    });
-    expect([...failed].sort()).toEqual(tested.sort());
   });
 
   test("more work at once than there are sessions is done all the same", async () => {
