@@ -21,6 +21,7 @@ type Services = Pick<
   | "subscriptions"
   | "audit"
   | "backup"
+  | "registry"
 >;
 type Outcome = "allowed" | "refused" | "failed";
 
@@ -276,6 +277,15 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
     beginBackup: { call: (as, o) => as.backup.beginBackup(recipient, o) },
     attestBackup: {
       call: (as, o) => as.backup.attestBackup({ backupId: randomUUID(), manifestDigest: randomBytes(32) }, o),
+    },
+  },
+  registry: {
+    checkRegistry: {
+      call: async (as, o) => {
+        for await (const _ of as.registry.checkRegistry({}, o)) {
+          // Until it is done.
+        }
+      },
     },
   },
   audit: {

@@ -33,6 +33,7 @@ test("status lists five services with address and version, PostgreSQL, NATS and 
     "hsm",
     "nats",
     "postgresql",
+    "registry",
     "self-tests",
   ]);
 });

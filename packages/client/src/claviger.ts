@@ -11,6 +11,7 @@ import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v
 import { type GetStatusResponse, StatusService } from "@claviger/proto/status/v1/status_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
+import { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
 import type { CallOptions } from "./call.ts";
 import { type Addresses, findConfigFile, readConfigFile, type ServiceName } from "./config-file.ts";
 import { type Operation, operationPipeline } from "./operation-pipeline.ts";
@@ -41,6 +42,7 @@ export interface Claviger extends Disposable {
   readonly trustDomain: string;
   readonly addresses: Addresses;
   readonly keys: Client<typeof KeyService>;
+  readonly registry: Client<typeof RegistryService>;
   readonly access: Client<typeof AccessService>;
   readonly keyrings: Client<typeof KeyringService>;
   readonly keyGeneration: Client<typeof KeyGenerationService>;
@@ -106,6 +108,9 @@ export function createClaviger(options: ClavigerOptions = {}): Claviger {
     addresses,
     get keys() {
       return clientOf(KeyService, "storage");
+    },
+    get registry() {
+      return clientOf(RegistryService, "storage");
     },
     get access() {
       return clientOf(AccessService, "storage");

@@ -3,13 +3,16 @@ import type { Transaction } from "@claviger/database";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
+import { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
 import { rowSealerFromFile } from "@claviger/row-seal";
 import { register } from "@claviger/rpc";
 import {
   createLogger,
+  type DependencyProbe,
   forgetRequestsByTheHour,
   type Lifetime,
   openDatabaseService,
+  probe,
   Rounds,
   runService,
   serve,
@@ -20,10 +23,12 @@ import { bindFirstAdministrator } from "./first-administrator.ts";
 import { accessHandlers } from "./handlers/access.ts";
 import { keyHandlers } from "./handlers/key.ts";
 import { keyMaterialHandlers } from "./handlers/key-material.ts";
-import { accessPolicy, keyMaterialPolicy, keyPolicy } from "./policy.ts";
+import { registryHandlers } from "./handlers/registry.ts";
+import { accessPolicy, keyMaterialPolicy, keyPolicy, registryPolicy } from "./policy.ts";
 import { purgeOne } from "./purger.ts";
 import type { Registry } from "./registry.ts";
 import { settleRestored } from "./restored.ts";
+import { Tampering, tellingSealer } from "./tampering.ts";
 
 const service = "storage";
 const purgeEveryMilliseconds = 5000;
@@ -34,7 +39,8 @@ await runService(logger, start);
 async function start(lifetime: Lifetime): Promise<void> {
   const settings = readConfig(process.env);
   const { trustDomain } = settings;
-  const sealer = rowSealerFromFile(settings.sealKeyPath);
+  const plainSealer = rowSealerFromFile(settings.sealKeyPath);
+  const sealer = tellingSealer(plainSealer, (finding) => tampering.tell(finding));
   const open = (tx: Transaction): Registry => ({ tx, sealer, now: new Date() });
   const { database, identity, probes, warn, work } = openDatabaseService({
     service,
@@ -43,6 +49,14 @@ async function start(lifetime: Lifetime): Promise<void> {
     lifetime,
   });
 
+  const tampering = new Tampering({
+    database,
+    open,
+    sealer: plainSealer,
+    onFinding: (table, row) => logger.error("a row was changed outside Claviger", { table, row }),
+    onTrouble: warn,
+  });
+  lifetime.onStop("tampering", () => tampering[Symbol.asyncDispose]());
   await settleRestored({ path: join(settings.directory, "restored.json"), work, open, trustDomain });
   await database.transaction((tx) => bindFirstAdministrator(open(tx), trustDomain));
   const onPurged = (name: string): void => logger.info("a key was destroyed", { name });
@@ -64,11 +78,16 @@ async function start(lifetime: Lifetime): Promise<void> {
     lifetime,
     authorize: (question) => database.transaction((tx) => decideAccess(open(tx), question)),
     auditedWork: work,
-    probes,
+    probes: [...probes, registryProbe(tampering)],
     registrations: [
       register(KeyService, keyPolicy, keyHandlers(open)),
       register(AccessService, accessPolicy, accessHandlers({ open, trustDomain })),
+      register(RegistryService, registryPolicy, registryHandlers(database, plainSealer)),
       register(KeyMaterialService, keyMaterialPolicy, keyMaterialHandlers(open)),
     ],
   });
+}
+
+function registryProbe(tampering: Tampering): DependencyProbe {
+  return probe("registry", async () => ({ version: "", detail: tampering.report() }));
 }

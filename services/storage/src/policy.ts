@@ -3,6 +3,7 @@ import { parseIdentity } from "@claviger/identity";
 import type { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
+import type { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
 import type { Policy } from "@claviger/rpc";
 
 /** Exactly `spiffe://<domain>/claviger/audit`, not an identity whose name ends like it. */
@@ -37,6 +38,10 @@ export const keyPolicy: Policy<typeof KeyService> = {
   setRotationPeriod: onKey("keys.configure"),
   placeHold: onKey("keys.hold"),
   releaseHold: onKey("keys.hold"),
+};
+
+export const registryPolicy: Policy<typeof RegistryService> = {
+  checkRegistry: { callers: "anyone", permission: "audit.read" },
 };
 
 export const accessPolicy: Policy<typeof AccessService> = {

@@ -2,12 +2,15 @@ import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { buildAuditRecord } from "@claviger/audit-record";
 import type { Transaction } from "@claviger/database";
+import { isDomainError } from "@claviger/domain-error";
 import { serviceIdentity } from "@claviger/identity";
 import type { DatabaseAuditedWork } from "@claviger/outbox";
 import { changeState } from "./key-lifecycle.ts";
+import { systemKeyring } from "./names.ts";
 import type { Registry } from "./registry.ts";
-import { listKeysToSuspend } from "./store/keys.ts";
-import { listUsesLeft, updateUses } from "./store/uses.ts";
+import { type KeyRow, sealedKeys } from "./store/keys.ts";
+import { readSealedPage, type SealedTable } from "./store/sealed-table.ts";
+import { sealedUses, type UsesRow, updateUses } from "./store/uses.ts";
 
 export interface RestoredOptions {
   /** The note that a restore leaves; where there is none, nothing is done. */
@@ -40,28 +43,43 @@ export async function settleRestored({ open, path, trustDomain, work }: Restored
       details: { backup, madeAt, count },
       personal: { actor: serviceIdentity(trustDomain, "storage").uri, certificateSerial: "" },
     });
-  await page("SuspendRestored", async (registry) => {
-    const keys = await listKeysToSuspend(registry.tx, registry.sealer, pageMax);
-    for (const key of keys) await changeState(registry, key, { version: 0, state: "suspended", reason: "" });
-    return keys.length;
+  await each("SuspendRestored", sealedKeys, async (registry, row) => {
+    const key = sealedKeys.open(registry.sealer, row) as KeyRow;
+    if (key.keyring === systemKeyring || key.state !== "active" || key.destroyAt !== null) return false;
+    await changeState(registry, key, { version: 0, state: "suspended", reason: "" });
+    return true;
   });
-  await page("EndRestoredUses", async (registry) => {
-    const left = await listUsesLeft(registry.tx, registry.sealer, pageMax);
-    for (const uses of left) {
-      await updateUses(registry.tx, registry.sealer, { ...uses, reserved: uses.usesMax });
-    }
-    return left.length;
+  await each("EndRestoredUses", sealedUses, async (registry, row) => {
+    const uses = sealedUses.open(registry.sealer, row) as UsesRow;
+    await updateUses(registry.tx, registry.sealer, { ...uses, reserved: uses.usesMax });
+    return true;
   });
   rmSync(path);
 
-  async function page(what: string, step: (registry: Registry) => Promise<number>): Promise<void> {
-    for (let count = pageMax; count === pageMax; ) {
+  /** A row that was changed outside Claviger is of no use to anybody, and does not keep the others from their end. */
+  async function each(
+    what: string,
+    table: SealedTable,
+    settle: (registry: Registry, row: object) => Promise<boolean>,
+  ): Promise<void> {
+    let after: string[] | undefined;
+    do {
+      let count = 0;
       await work.run(
         async (tx) => {
-          count = await step(open(tx));
+          const registry = open(tx);
+          const page = await readSealedPage(tx, table, after, pageMax);
+          after = page.end;
+          for (const row of page.rows) {
+            try {
+              if (await settle(registry, row)) count += 1;
+            } catch (error) {
+              if (!isDomainError(error, "integrity")) throw error;
+            }
+          }
         },
         () => record(what, count),
       );
-    }
+    } while (after !== undefined);
   }
 }

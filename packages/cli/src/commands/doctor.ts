@@ -2,31 +2,79 @@ import { readdirSync, readFileSync, realpathSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Command } from "commander";
 import { defineCommand } from "../define-command.ts";
-import { exitCodeOfKind } from "../errors.ts";
-import { checkHost, type HostReader } from "../host-checks.ts";
+import { asDomainError, exitCodeOfKind } from "../errors.ts";
+import { checkHost, type HostCheck, type HostReader } from "../host-checks.ts";
 import { table } from "../output.ts";
+import type { Session } from "../session.ts";
 
-/** Asks nobody: it looks at the host that it runs on, which should be the services' own. */
+interface Finding {
+  table: string;
+  row: string;
+  what: string;
+  /** Empty where the row is not about one. */
+  key: string;
+}
+
+/** Looks at the host that it runs on, which should be the services' own, and has storage look at its rows. */
 export function register(parent: Command): void {
   defineCommand(parent, {
     usage: "doctor",
-    description: "what of this host could let keys out; exits with 5 where something could",
+    description:
+      "what of this host could let keys out, and which rows nobody but Claviger should have written; exits with 5 where something is wrong",
     examples: ["doctor", "doctor --json"],
     async run(session) {
       const stateDirectory = realpathSync(dirname(await session.configPath()));
-      const checks = checkHost(host, stateDirectory);
-      session.answer({ checks }, () =>
-        table(
-          ["CHECK", "STATE", "DETAIL"],
-          checks.map(({ detail, name, state }) => [name, state, detail]),
-          "nothing was checked",
-        ),
-      );
+      const { check, findings } = await checkRegistry(session);
+      const checks = [...checkHost(host, stateDirectory), check];
+      session.answer({ checks, findings }, () => text(checks, findings));
       const risks = checks.filter(({ state }) => state === "risk");
       for (const { hint, name } of risks) session.notice(`${name}: ${hint}`);
       if (risks.length > 0) process.exitCode = exitCodeOfKind["failed-precondition"];
     },
   });
+}
+
+function text(checks: readonly HostCheck[], findings: readonly Finding[]): string {
+  const parts = [
+    table(
+      ["CHECK", "STATE", "DETAIL"],
+      checks.map(({ detail, name, state }) => [name, state, detail]),
+      "nothing was checked",
+    ),
+  ];
+  // Whole lines: what is cut off here could be the one thing that somebody looks for.
+  if (findings.length > 0) {
+    const lines = findings.map(({ key, table, what }) => `${table}: ${key === "" ? "" : `${key}: `}${what}`);
+    parts.push(lines.join("\n"));
+  }
+  return parts.join("\n\n");
+}
+
+async function checkRegistry(session: Session): Promise<{ check: HostCheck; findings: Finding[] }> {
+  const name = "registry";
+  const findings: Finding[] = [];
+  let rows = 0n;
+  try {
+    const claviger = await session.connect();
+    for await (const answer of claviger.registry.checkRegistry({})) {
+      rows = answer.rowsChecked;
+      findings.push(...answer.findings.map(({ key, row, table, what }) => ({ table, row, key, what })));
+      if (!answer.done) session.notice(`registry: ${rows.toLocaleString("en")} rows so far`);
+    }
+  } catch (error) {
+    return { check: { name, state: "unknown", detail: asDomainError(error).message }, findings };
+  }
+  const looked = `${rows.toLocaleString("en")} rows`;
+  if (findings.length === 0) {
+    return { check: { name, state: "ok", detail: `${looked}, all as Claviger wrote them` }, findings };
+  }
+  const check: HostCheck = {
+    name,
+    state: "risk",
+    detail: `${findings.length} of ${looked} are not as Claviger wrote them`,
+    hint: "somebody wrote to the database: claviger audit search tells what was really done; restore from a backup",
+  };
+  return { check, findings };
 }
 
 const host: HostReader = {

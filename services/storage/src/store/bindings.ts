@@ -1,5 +1,6 @@
 import type { Transaction } from "@claviger/database";
 import type { RowSealer } from "@claviger/row-seal";
+import type { SealedTable } from "./sealed-table.ts";
 
 export interface BindingRow {
   id: string;
@@ -73,3 +74,10 @@ export async function lockOfRole(tx: Transaction, role: string, resource: string
 export async function deleteBinding(tx: Transaction, id: string): Promise<void> {
   await tx.query("DELETE FROM role_bindings WHERE id = $1", [id]);
 }
+
+export const sealedBindings: SealedTable = {
+  name: "role_bindings",
+  columns,
+  key: [{ column: "id", type: "uuid" }],
+  open,
+};

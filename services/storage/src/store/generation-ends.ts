@@ -1,5 +1,6 @@
 import type { Transaction } from "@claviger/database";
 import type { RowSealer } from "@claviger/row-seal";
+import type { SealedTable } from "./sealed-table.ts";
 
 /** What may become of a generation, in this order. */
 export type GenerationPhase = "ended" | "destroyed";
@@ -42,11 +43,13 @@ export async function listGenerationEnds(
     `SELECT ${columns} FROM keyring_generation_ends WHERE keyring = $1`,
     [keyring],
   );
-  return rows.map(({ seal, ...row }) => {
-    const name = `${row.keyring}, generation ${row.generation}, ${row.phase}`;
-    sealer.check("keyring_generation_ends", name, { ...row }, seal);
-    return row;
-  });
+  return rows.map((row) => open(sealer, row));
+}
+
+function open(sealer: RowSealer, { seal, ...row }: GenerationEndRow & { seal: Buffer }): GenerationEndRow {
+  const name = `${row.keyring}, generation ${row.generation}, ${row.phase}`;
+  sealer.check("keyring_generation_ends", name, { ...row }, seal);
+  return row;
 }
 
 /** Keyrings with a generation that has a successor and was not destroyed. */
@@ -62,3 +65,14 @@ export async function keyringsWithSuperseded(tx: Transaction, limit: number): Pr
   );
   return rows.map(({ keyring }) => keyring);
 }
+
+export const sealedGenerationEnds: SealedTable = {
+  name: "keyring_generation_ends",
+  columns,
+  key: [
+    { column: "keyring", type: "text" },
+    { column: "generation", type: "integer" },
+    { column: "phase", type: "text" },
+  ],
+  open,
+};

@@ -1,5 +1,6 @@
 import type { Transaction } from "@claviger/database";
 import type { RowSealer } from "@claviger/row-seal";
+import type { SealedTable } from "./sealed-table.ts";
 
 export interface HoldRow {
   id: string;
@@ -10,6 +11,11 @@ export interface HoldRow {
 }
 
 const columns = `id, key_id AS "keyId", holder, reason, placed_at AS "placedAt", seal`;
+
+function open(sealer: RowSealer, { seal, ...row }: HoldRow & { seal: Buffer }): HoldRow {
+  sealer.check("holds", `hold ${row.id}`, { ...row }, seal);
+  return row;
+}
 
 export async function insertHold(tx: Transaction, sealer: RowSealer, row: HoldRow): Promise<void> {
   await tx.query(
@@ -23,12 +29,16 @@ export async function listHolds(tx: Transaction, sealer: RowSealer, keyId: strin
     `SELECT ${columns} FROM holds WHERE key_id = $1 ORDER BY placed_at, id`,
     [keyId],
   );
-  return rows.map(({ seal, ...row }) => {
-    sealer.check("holds", `hold ${row.id}`, { ...row }, seal);
-    return row;
-  });
+  return rows.map((row) => open(sealer, row));
 }
 
 export async function deleteHold(tx: Transaction, id: string): Promise<void> {
   await tx.query("DELETE FROM holds WHERE id = $1", [id]);
 }
+
+export const sealedHolds: SealedTable = {
+  name: "holds",
+  columns,
+  key: [{ column: "id", type: "uuid" }],
+  open,
+};

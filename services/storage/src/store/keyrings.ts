@@ -1,6 +1,7 @@
 import type { Transaction } from "@claviger/database";
 import type { RowSealer } from "@claviger/row-seal";
 import type { Reach } from "../access-rules.ts";
+import type { SealedTable } from "./sealed-table.ts";
 
 export interface KeyringRow {
   name: string;
@@ -91,13 +92,32 @@ export async function listGenerations(
     `SELECT ${generationColumns} FROM keyring_generations WHERE keyring = $1 ORDER BY generation`,
     [keyring],
   );
-  return rows.map(({ seal, ...row }) => {
-    sealer.check("keyring_generations", `${row.keyring}, generation ${row.generation}`, { ...row }, seal);
-    return row;
-  });
+  return rows.map((row) => openGeneration(sealer, row));
+}
+
+function openGeneration(sealer: RowSealer, { seal, ...row }: Sealed<GenerationRow>): GenerationRow {
+  sealer.check("keyring_generations", `${row.keyring}, generation ${row.generation}`, { ...row }, seal);
+  return row;
 }
 
 function openKeyring(sealer: RowSealer, { seal, ...row }: Sealed<KeyringRow>): KeyringRow {
   sealer.check("keyrings", row.name, { ...row }, seal);
   return row;
 }
+
+export const sealedKeyrings: SealedTable = {
+  name: "keyrings",
+  columns: keyringColumns,
+  key: [{ column: "name", type: "text" }],
+  open: openKeyring,
+};
+
+export const sealedGenerations: SealedTable = {
+  name: "keyring_generations",
+  columns: generationColumns,
+  key: [
+    { column: "keyring", type: "text" },
+    { column: "generation", type: "integer" },
+  ],
+  open: openGeneration,
+};

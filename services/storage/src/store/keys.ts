@@ -4,6 +4,7 @@ import { isKeyState, type KeyState } from "@claviger/lifecycle";
 import type { RowSealer } from "@claviger/row-seal";
 import type { Reach } from "../access-rules.ts";
 import type { KeyName } from "../names.ts";
+import type { SealedTable } from "./sealed-table.ts";
 
 export interface KeyRow {
   id: string;
@@ -195,16 +196,41 @@ export async function listVersions(
   return rows.map((row) => openVersion(sealer, row));
 }
 
-/** Active keys of users that are not to be destroyed already. */
-export async function listKeysToSuspend(
+export const sealedKeys: SealedTable = {
+  name: "keys",
+  columns: keyColumns,
+  key: [{ column: "id", type: "uuid" }],
+  open: openKey,
+};
+
+export const sealedVersions: SealedTable = {
+  name: "key_versions",
+  columns: versionColumns,
+  key: [
+    { column: "key_id", type: "uuid" },
+    { column: "version", type: "integer" },
+  ],
+  open: openVersion,
+};
+
+/** Keys of which not every version up to the current one is there. */
+export async function listIncompleteKeys(
   tx: Transaction,
-  sealer: RowSealer,
   limit: number,
-): Promise<KeyRow[]> {
-  const rows = await tx.query<Sealed<KeyRow>>(
-    `SELECT ${keyColumns} FROM keys WHERE state = 'active' AND keyring <> 'system' AND destroy_at IS NULL
-     ORDER BY id LIMIT $1 FOR UPDATE`,
+): Promise<{ name: string; currentVersion: number; versions: number }[]> {
+  return tx.query(
+    `SELECT k.keyring || '/' || k.name AS name, k.current_version AS "currentVersion", v.versions::integer AS versions
+     FROM keys k CROSS JOIN LATERAL (SELECT count(*) AS versions FROM key_versions WHERE key_id = k.id) v
+     WHERE v.versions <> k.current_version ORDER BY 1 LIMIT $1`,
     [limit],
   );
-  return rows.map((row) => openKey(sealer, row));
+}
+
+/** `keyring/key` by id, as the rows say: they may not be genuine, so that this is for people's eyes alone. */
+export async function keyNames(tx: Transaction, ids: readonly string[]): Promise<Map<string, string>> {
+  const rows = await tx.query<{ id: string; name: string }>(
+    "SELECT id, keyring || '/' || name AS name FROM keys WHERE id = ANY($1)",
+    [ids],
+  );
+  return new Map(rows.map(({ id, name }) => [id, name]));
 }

@@ -1,5 +1,6 @@
 import type { Transaction } from "@claviger/database";
 import type { RowSealer } from "@claviger/row-seal";
+import type { SealedTable } from "./sealed-table.ts";
 
 export interface RevocationRow {
   /** `identity:spiffe://…` or `serial:…` */
@@ -7,6 +8,8 @@ export interface RevocationRow {
   reason: string;
   revokedAt: Date;
 }
+
+const columns = `subject, reason, revoked_at AS "revokedAt", seal`;
 
 export async function insertRevocation(
   tx: Transaction,
@@ -30,11 +33,20 @@ export async function findRevocation(
   subjects: readonly string[],
 ): Promise<RevocationRow | undefined> {
   const [found] = await tx.query<RevocationRow & { seal: Buffer }>(
-    `SELECT subject, reason, revoked_at AS "revokedAt", seal FROM revocations WHERE subject = ANY($1) LIMIT 1`,
+    `SELECT ${columns} FROM revocations WHERE subject = ANY($1) LIMIT 1`,
     [subjects],
   );
-  if (found === undefined) return undefined;
-  const { seal, ...row } = found;
+  return found === undefined ? undefined : open(sealer, found);
+}
+
+function open(sealer: RowSealer, { seal, ...row }: RevocationRow & { seal: Buffer }): RevocationRow {
   sealer.check("revocations", row.subject, { ...row }, seal);
   return row;
 }
+
+export const sealedRevocations: SealedTable = {
+  name: "revocations",
+  columns,
+  key: [{ column: "subject", type: "text" }],
+  open,
+};

@@ -1,5 +1,6 @@
 import type { Transaction } from "@claviger/database";
 import type { RowSealer } from "@claviger/row-seal";
+import type { SealedTable } from "./sealed-table.ts";
 
 export interface UsesRow {
   keyId: string;
@@ -61,11 +62,12 @@ export async function listUses(
   return rows.map((row) => open(sealer, row));
 }
 
-/** Of any versions, counts that have not come to their end. */
-export async function listUsesLeft(tx: Transaction, sealer: RowSealer, limit: number): Promise<UsesRow[]> {
-  const rows = await tx.query<Stored>(
-    `SELECT ${columns} FROM key_uses WHERE reserved < uses_max ORDER BY key_id, version LIMIT $1 FOR UPDATE`,
-    [limit],
-  );
-  return rows.map((row) => open(sealer, row));
-}
+export const sealedUses: SealedTable = {
+  name: "key_uses",
+  columns,
+  key: [
+    { column: "key_id", type: "uuid" },
+    { column: "version", type: "integer" },
+  ],
+  open,
+};
