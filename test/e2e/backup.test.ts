@@ -139,6 +139,7 @@ test("everything was lost: with the file and two shares it is all there again, i
 }, async () => {
   await house.destroy();
   expect((await house.start()).code).toBe(0);
+  await takeTour();
   const { code, stderr } = await restore(share(3), share(1));
   expect(code, stderr).toBe(0);
   // The shares of the recovery key that this installation began with open nothing any more.
@@ -146,6 +147,14 @@ test("everything was lost: with the file and two shares it is all there again, i
   using claviger = house.connect();
   await requireEverything(claviger);
 });
+
+/** What a first start leaves behind: a key that is on its way out. */
+async function takeTour(): Promise<void> {
+  using claviger = house.connect();
+  await claviger.keyrings.createKeyring({ name: "tour" });
+  await claviger.keyGeneration.createKey({ name: "tour/first", algorithm: "aes-256-gcm" });
+  await claviger.keys.destroyKey({ name: "tour/first" });
+}
 
 async function requireEverything(claviger: Claviger): Promise<void> {
   const { cryptography, keyGeneration, keys } = claviger;
