@@ -41,6 +41,36 @@ test("when everything that callers need is killed again and again, nothing ackno
   await workload.expectEverythingRecorded();
 });
 
+/** Fifty, where somebody has the time: `CLAVIGER_TEST_KILLS=50 npm test -- --project chaos test/chaos/kill.test.ts`. */
+const kills = Number(process.env.CLAVIGER_TEST_KILLS ?? 8);
+
+test(`when PostgreSQL is killed ${kills} times under load, nothing acknowledged is lost and nothing half applied`, {
+  timeout: 120_000 + kills * 20_000,
+}, async () => {
+  const workload = new Workload(house);
+  await workload.start();
+  for (let count = 0; count < kills; count += 1) {
+    await workload.progress(5, 40_000);
+    killPart(house, "postgresql");
+    // Also while it recovers from the kill before.
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 400));
+  }
+  await workload.progress(10, 60_000);
+  await workload.stop();
+  await untilAllRun(house);
+  await workload.expectEverythingKept();
+  await workload.expectEverythingRecorded();
+  const halves = await askDatabase<{ count: string }>(
+    house,
+    `select count(*) from storage.keys k where not exists (
+       select from storage.key_versions v join storage.generation_records r using (key_id, version)
+         join storage.key_uses u using (key_id, version)
+       where v.key_id = k.id) and k.algorithm = 'aes-256-gcm' and k.state = 'active'`,
+    [],
+  );
+  expect(Number(halves[0]!.count)).toBe(0);
+});
+
 test("when the bus and the log are killed together, every acknowledged operation's record arrives afterwards", {
   timeout: 150_000,
 }, async () => {
