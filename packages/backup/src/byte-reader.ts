@@ -12,10 +12,13 @@ export class ByteReader {
   /** That many bytes, or what there is where the stream ends before. */
   async read(count: number): Promise<Buffer> {
     await this.#fill(count);
-    const all = Buffer.concat(this.#waiting);
-    const taken = all.subarray(0, count);
-    this.#waiting = all.length > count ? [all.subarray(count)] : [];
-    this.#waitingBytes = Math.max(0, all.length - count);
+    const [first] = this.#waiting;
+    // What lies in one piece is not copied, nor is what comes after it.
+    const enough = first !== undefined && first.length >= count ? first : Buffer.concat(this.#waiting);
+    const rest = enough === first ? this.#waiting.slice(1) : [];
+    const taken = enough.subarray(0, count);
+    this.#waiting = enough.length > count ? [enough.subarray(count), ...rest] : rest;
+    this.#waitingBytes -= taken.length;
     return taken;
   }
 

@@ -88,6 +88,8 @@ export async function* readParts(opened: AsyncIterable<Uint8Array>): AsyncGenera
   }
 }
 
+const lineBreak = 0x0a;
+
 /** Counts and hashes a section as it passes by. */
 export class SectionCounter {
   readonly #name: string;
@@ -103,7 +105,7 @@ export class SectionCounter {
   take(bytes: Uint8Array): void {
     this.#hash.update(bytes);
     this.#bytes += bytes.length;
-    for (const byte of bytes) if (byte === 0x0a) this.#rows += 1;
+    for (let at = bytes.indexOf(lineBreak); at !== -1; at = bytes.indexOf(lineBreak, at + 1)) this.#rows += 1;
   }
 
   get rows(): number {
