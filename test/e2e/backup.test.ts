@@ -132,6 +132,7 @@ test("a restore that is refused has changed nothing, and stopped nothing", async
   // It has keys of its own, and nobody said that they may go.
   await refusedFor("keys of its own", share(1), share(2));
   expect(supervisor()).toBe(before);
+  expect(readdirSync(join(house.stateDirectory, "generator"))).not.toContain("restore");
 });
 
 test("everything was lost: with the file and two shares it is all there again, in another HSM", {

@@ -11,7 +11,7 @@ import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PolicyRow } from "../../packages/rpc/src/policy.ts";
 import * as audit from "../../services/audit/src/policy.ts";
 import * as distribution from "../../services/distribution/src/policy.ts";
@@ -126,6 +126,12 @@ describe.each(holders)("over mTLS, %s", (holder) => {
   let identity: EnrolledClient;
   beforeAll(async () => {
     identity = await house.enrol(unique(holder), holder === "nobody" ? undefined : holder, "*");
+  });
+
+  // Another test counts administrators.
+  afterAll(async () => {
+    if (holder === "nobody") return;
+    await house.claviger.access.revokeRole({ role: holder, identity: identity.uri, resource: "*" });
   });
 
   test.each(served.map(([at, service, policy]) => [at, service.name, service, policy] as const))(

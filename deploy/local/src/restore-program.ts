@@ -42,6 +42,8 @@ try {
   if (flags.step === "open") await open(accounts);
   else await restore(accounts);
 } catch (cause) {
+  // What was opened stays for no longer than it is wanted; a restore that has begun opens it again.
+  await rm(openedDirectory(layout), { recursive: true, force: true });
   printError(cause);
   process.exitCode = exitCodeOfKind[isDomainError(cause) ? cause.kind : "internal"];
 }

@@ -54,6 +54,7 @@ async function restore(): Promise<number> {
       [
         "every key is suspended: what was revoked or destroyed since the backup is not known here",
         "look at each, and then: claviger keys enable KEYRING/KEY",
+        "identities, certificates and roles are as they were then: revoke again what was revoked since",
       ].join("\n"),
     );
   }

@@ -1,4 +1,4 @@
-import { createHash, createHmac } from "node:crypto";
+import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import {
@@ -115,8 +115,8 @@ function requireWhole(
 ): { record: Buffer; manifest: BackupManifest } {
   const bytes = Buffer.from(end.manifest, "base64");
   const record = Buffer.from(end.record, "base64");
-  const manifest = JSON.parse(bytes.toString("utf8")) as BackupManifest;
-  const said = JSON.parse(record.toString("utf8")) as Record<string, unknown>;
+  const manifest = parse(bytes) as BackupManifest;
+  const said = parse(record) as Record<string, unknown>;
   const fits =
     manifest.v === 1 &&
     manifest.id === header.id &&
@@ -130,6 +130,14 @@ function requireWhole(
     said.manifestSha256 === createHash("sha256").update(bytes).digest("hex");
   if (!fits) throw new DomainError("integrity", "the backup's manifest is not of what it holds");
   return { record, manifest };
+}
+
+function parse(json: Buffer): unknown {
+  try {
+    return JSON.parse(json.toString("utf8"));
+  } catch (cause) {
+    throw new DomainError("integrity", "the backup's manifest is malformed", { cause });
+  }
 }
 
 export interface KeyringKeyWrap {
@@ -150,7 +158,8 @@ export async function requireGenuineBackup(
   using binding = unwrapWith(recoveryKey, transcript.recoveryWraps["binding-mac"], "the binding key");
   const mac = (data: Uint8Array): Buffer => createHmac("sha256", binding.expose()).update(data).digest();
   await requireGenuine(transcript, mac);
-  if (!backupMac(record, mac).equals(claimed)) {
+  const expected = backupMac(record, mac);
+  if (claimed.length !== expected.length || !timingSafeEqual(claimed, expected)) {
     throw new DomainError("integrity", "nobody's HSM vouched for this backup");
   }
   for (const { id, recoveryWrap } of keyringKeys) {
