@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { createClaviger } from "@claviger/client";
-import { DomainError, exitCodeOfKind, isDomainError } from "@claviger/domain-error";
+import { DomainError, exitCodeOf } from "@claviger/domain-error";
 import { type CreatedBackup, createBackup } from "./backup/create.ts";
 import { layoutOf, stateDirectoryOf } from "./layout.ts";
 import { portsOf } from "./ports.ts";
@@ -24,7 +24,7 @@ try {
   else console.log(text(created));
 } catch (cause) {
   printError(cause);
-  process.exitCode = exitCodeOfKind[isDomainError(cause) ? cause.kind : "internal"];
+  process.exitCode = exitCodeOf(cause);
 }
 
 async function create(file: string): Promise<CreatedBackup> {

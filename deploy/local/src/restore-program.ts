@@ -5,7 +5,7 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { initialise, sharesLeft } from "@claviger/bootstrap";
-import { DomainError, exitCodeOfKind, isDomainError } from "@claviger/domain-error";
+import { DomainError, exitCodeOf } from "@claviger/domain-error";
 import { writeOwnedFile } from "@claviger/owned-files";
 import type { Client } from "pg";
 import { type Accounts, ensureAccounts } from "./accounts.ts";
@@ -45,7 +45,7 @@ try {
   // What was opened stays for no longer than it is wanted; a restore that has begun opens it again.
   await rm(openedDirectory(layout), { recursive: true, force: true });
   printError(cause);
-  process.exitCode = exitCodeOfKind[isDomainError(cause) ? cause.kind : "internal"];
+  process.exitCode = exitCodeOf(cause);
 }
 
 /** Changes nothing but the directory that the backup is opened into. */

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { DomainError, exitCodeOfKind, isDomainError } from "@claviger/domain-error";
+import { DomainError, exitCodeOf } from "@claviger/domain-error";
 import { layoutOf, stateDirectoryOf } from "./layout.ts";
 import { reachableCommand } from "./reachable.ts";
 import { stopInstallation } from "./stop-installation.ts";
@@ -26,7 +26,7 @@ try {
   process.exitCode = await restore();
 } catch (cause) {
   printError(cause);
-  process.exitCode = exitCodeOfKind[isDomainError(cause) ? cause.kind : "internal"];
+  process.exitCode = exitCodeOf(cause);
 }
 
 async function restore(): Promise<number> {

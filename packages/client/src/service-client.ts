@@ -125,7 +125,7 @@ async function* encodeEach(
   requests: AsyncIterable<object> | Iterable<object>,
 ): AsyncGenerator<Uint8Array> {
   for await (const request of requests) {
-    yield toBinary(method.input, create(method.input, request as MessageInitShape<DescMessage>));
+    yield encode(method, request);
   }
 }
 

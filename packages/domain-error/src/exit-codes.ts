@@ -1,4 +1,4 @@
-import type { ErrorKind } from "./index.ts";
+import { type ErrorKind, isDomainError } from "./index.ts";
 
 /** What a program that ends with an error tells its caller: the command line's contract. */
 export const exitCodeOfKind = {
@@ -15,3 +15,7 @@ export const exitCodeOfKind = {
   "deadline-exceeded": 6,
   internal: 1,
 } as const satisfies Record<ErrorKind, number>;
+
+export function exitCodeOf(error: unknown): number {
+  return exitCodeOfKind[isDomainError(error) ? error.kind : "internal"];
+}

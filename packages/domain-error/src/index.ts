@@ -1,4 +1,4 @@
-export { exitCodeOfKind } from "./exit-codes.ts";
+export { exitCodeOf, exitCodeOfKind } from "./exit-codes.ts";
 
 /** Every way in which Claviger refuses. The set is closed: maps over it are total. */
 export const errorKinds = [

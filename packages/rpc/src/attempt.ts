@@ -113,11 +113,17 @@ function admitCaller(row: PolicyRow<unknown>, identity: Identity): void {
 }
 
 function decode(call: IncomingCall): unknown {
-  if ("message" in call.request) return call.request.message;
+  return "message" in call.request
+    ? call.request.message
+    : decodeMessage(call.method, call.request, "the request");
+}
+
+/** @throws DomainError `invalid-argument`, in which the bytes are called `what` */
+export function decodeMessage(method: DescMethod, bytes: Uint8Array, what: string): unknown {
   try {
-    return fromBinary(call.method.input, call.request);
+    return fromBinary(method.input, bytes);
   } catch (cause) {
-    throw new DomainError("invalid-argument", `the request is not a ${call.method.input.typeName}`, {
+    throw new DomainError("invalid-argument", `${what} is not a ${method.input.typeName}`, {
       hint: "generate the client from this version's proto files",
       cause,
     });

@@ -1,6 +1,6 @@
-import { type DescMethod, fromBinary } from "@bufbuild/protobuf";
-import { DomainError } from "@claviger/domain-error";
+import type { DescMethod } from "@bufbuild/protobuf";
 import type { handleBidiStreamingCall } from "@grpc/grpc-js";
+import { decodeMessage } from "./attempt.ts";
 import { checkCount, type Operation, type OperationResult, passOperations } from "./combined.ts";
 import type { AdapterOptions, Registration } from "./grpc-adapter.ts";
 import { authenticator, encode, incoming, type RawDuplexCall, refuse } from "./incoming.ts";
@@ -125,20 +125,9 @@ async function* arrivals(call: RawDuplexCall, method: DescMethod): AsyncGenerato
 
 /** @throws DomainError `invalid-argument`, which ends the stream: without it, nobody knows what was meant */
 function decode(method: DescMethod, bytes: Buffer): Operation[] {
-  const { operations } = decodeMessage(method, bytes);
+  const { operations } = decodeMessage(method, bytes, "what came") as { operations: Operation[] };
   checkCount(operations);
   return operations;
-}
-
-function decodeMessage(method: DescMethod, bytes: Buffer): { operations: Operation[] } {
-  try {
-    return fromBinary(method.input, bytes) as unknown as { operations: Operation[] };
-  } catch (cause) {
-    throw new DomainError("invalid-argument", `what came is not a ${method.input.typeName}`, {
-      hint: "generate the client from this version's proto files",
-      cause,
-    });
-  }
 }
 
 async function writeAll(

@@ -25,6 +25,18 @@ export interface ScanPage {
   findings: Finding[];
 }
 
+/** What of a row says which key it is about; none of it where it is about something else. */
+interface KeyParts {
+  keyId?: string;
+  version?: number;
+  keyring?: string;
+  name?: string;
+}
+
+interface FoundRow extends Finding {
+  of: KeyParts;
+}
+
 const tables: readonly SealedTable[] = [
   sealedKeyrings,
   sealedGenerations,
@@ -47,14 +59,9 @@ export async function* scanRegistry(database: Database, sealer: RowSealer): Asyn
   for (const table of tables) {
     let after: string[] | undefined;
     do {
-      const { found, page } = await database.transaction(async (tx) => {
-        const page = await readSealedPage(tx, table, after, pageMax);
-        const found = page.rows.filter((row) => findingsIn(table, sealer, row).length > 0);
-        return { page, found: await withKeys(tx, found) };
-      });
-      const findings = found.flatMap(({ key, row }) =>
-        findingsIn(table, sealer, row).map((finding) => (key === "" ? finding : { ...finding, key })),
-      );
+      const page = await database.transaction((tx) => readSealedPage(tx, table, after, pageMax));
+      const found = page.rows.flatMap((row) => findingsIn(table, sealer, row));
+      const findings = found.length === 0 ? [] : await database.transaction((tx) => withKeys(tx, found));
       yield { rows: page.rows.length, findings };
       after = page.end;
     } while (after !== undefined);
@@ -70,23 +77,21 @@ export async function* scanRegistry(database: Database, sealer: RowSealer): Asyn
 }
 
 /** Rows name a key by its id, and people by its name. */
-async function withKeys(
-  tx: Transaction,
-  rows: readonly { keyId?: string; version?: number; keyring?: string; name?: string }[],
-): Promise<{ row: object; key: string }[]> {
-  const ids = rows.flatMap(({ keyId }) => (keyId === undefined ? [] : [keyId]));
-  const names = ids.length === 0 ? new Map<string, string>() : await keyNames(tx, ids);
-  return rows.map((row) => {
-    if (row.keyId === undefined) {
-      const isKey = row.keyring !== undefined && row.name !== undefined;
-      return { row, key: isKey ? `${row.keyring}/${row.name}` : "" };
+async function withKeys(tx: Transaction, found: readonly FoundRow[]): Promise<Finding[]> {
+  const ids = found.flatMap(({ of: { keyId } }) => keyId ?? []);
+  const names = await keyNames(tx, ids);
+  return found.map(({ of: { keyId, keyring, name, version }, ...finding }) => {
+    if (keyId === undefined) {
+      return keyring === undefined || name === undefined
+        ? finding
+        : { ...finding, key: `${keyring}/${name}` };
     }
-    const name = names.get(row.keyId) ?? row.keyId;
-    return { row, key: row.version === undefined ? name : `${name}@${row.version}` };
+    const key = names.get(keyId) ?? keyId;
+    return { ...finding, key: version === undefined ? key : `${key}@${version}` };
   });
 }
 
-function findingsIn(table: SealedTable, sealer: RowSealer, row: object): Finding[] {
+function findingsIn(table: SealedTable, sealer: RowSealer, row: KeyParts): FoundRow[] {
   let named = "";
   const naming: RowSealer = {
     seal: sealer.seal,
@@ -102,6 +107,6 @@ function findingsIn(table: SealedTable, sealer: RowSealer, row: object): Finding
     if (!isDomainError(error, "integrity")) {
       throw new DomainError("internal", `the scan of ${table.name} failed`, { cause: error });
     }
-    return [{ table: table.name, row: named, what: error.message }];
+    return [{ table: table.name, row: named, what: error.message, of: row }];
   }
 }

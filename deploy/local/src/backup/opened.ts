@@ -1,6 +1,8 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import type { BackupManifest, SectionHead } from "@claviger/backup";
 import { DomainError, exitCodeOfKind } from "@claviger/domain-error";
 import type { Account } from "@claviger/owned-files";
@@ -51,8 +53,9 @@ export async function runRestoreStep<Answer>(
         ...(account === undefined ? {} : account),
       },
     );
-    const [out, err] = await Promise.all([textOf(child.stdout!), textOf(child.stderr!), ended(child)]);
-    if (child.exitCode !== 0) throw refusal(child.exitCode, err);
+    const exited = once(child, "exit") as Promise<[number | null]>;
+    const [out, err, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), exited]);
+    if (code !== 0) throw refusal(code, err);
     return JSON.parse(out) as Answer;
   } finally {
     for (const descriptor of opened) closeSync(descriptor);
@@ -67,19 +70,6 @@ function openFile(path: string, opened: number[]): number {
   } catch (cause) {
     throw new DomainError("invalid-argument", `${path} cannot be read`, { cause });
   }
-}
-
-function ended(child: ReturnType<typeof spawn>): Promise<void> {
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("exit", () => resolve());
-  });
-}
-
-async function textOf(stream: NodeJS.ReadableStream): Promise<string> {
-  let text = "";
-  for await (const piece of stream) text += piece;
-  return text;
 }
 
 function refusal(code: number | null, said: string): DomainError {

@@ -1,7 +1,7 @@
 import { createReadStream, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readSettings } from "@claviger/config";
-import { DomainError, exitCodeOfKind } from "@claviger/domain-error";
+import { DomainError, exitCodeOf, isDomainError } from "@claviger/domain-error";
 import type { SecretBytes } from "@claviger/secret-bytes";
 import { restoreToken } from "../hsm/token-restoration.ts";
 import {
@@ -47,11 +47,10 @@ try {
   if (settings.step === "open") await open(recoveryKey);
   else await fillToken(recoveryKey);
 } catch (error) {
-  const known = error instanceof DomainError ? error : undefined;
   if (settings.step === "open") rmSync(restored, { recursive: true, force: true });
   process.stderr.write(`error: ${(error as Error).message}\n`);
-  if (known?.hint !== undefined) process.stderr.write(`hint: ${known.hint}\n`);
-  process.exitCode = exitCodeOfKind[known?.kind ?? "internal"];
+  if (isDomainError(error) && error.hint !== undefined) process.stderr.write(`hint: ${error.hint}\n`);
+  process.exitCode = exitCodeOf(error);
 }
 
 async function recoveryKeyOfShares(): Promise<SecretBytes> {
@@ -104,7 +103,7 @@ async function fillToken(recoveryKey: SecretBytes): Promise<void> {
       token.bindingMac(data),
     );
     writeTranscript(settings.directory, bound);
-    process.stdout.write(JSON.stringify({ serial: token.serial, description: token.description }));
+    process.stdout.write(JSON.stringify({ serial: token.serial }));
   } finally {
     token.close();
   }

@@ -1,19 +1,15 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { type Algorithm, algorithmRow, algorithms } from "../algorithms.ts";
 import type { Hsm, HsmKeySpec } from "../hsm/port.ts";
-import { modulePath, openTestToken } from "../hsm/test-support/test-token.ts";
+import { modulePath, useTestToken } from "../hsm/test-support/test-token.ts";
 import { runHsmSelfTests } from "./hsm-self-tests.ts";
 
 describe.skipIf(modulePath === undefined)("known answers of the HSM", () => {
-  let token: ReturnType<typeof openTestToken>;
+  const token = useTestToken();
   let hsm: Hsm;
-
   beforeAll(() => {
-    token = openTestToken();
     ({ hsm } = token);
   });
-
-  afterAll(() => token?.[Symbol.asyncDispose]());
 
   test("every algorithm that the module has gives its known answers there", async () => {
     expect([...(await runHsmSelfTests(hsm))]).toEqual([]);

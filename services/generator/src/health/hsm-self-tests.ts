@@ -5,7 +5,7 @@ import type { Hsm, HsmKey, HsmKeySpec } from "../hsm/port.ts";
 import { hsmSignatureOf, signDigestInHsm } from "../mechanisms/hsm.ts";
 import { verifySignature } from "../mechanisms/public-key.ts";
 import * as known from "./known-answers.ts";
-import { hex, refuses, secretOf, seedPrefixes } from "./self-tests.ts";
+import { ecPublicKey, hex, refuses, secretOf, seedPrefixes } from "./self-tests.ts";
 
 /**
  * Known-answer tests of what the HSM's module carries out, as a caller of the port sees it: with keys that are
@@ -81,7 +81,7 @@ class HsmSelfTest {
     const digest = createHash((scheme as { hash: string }).hash)
       .update(message)
       .digest();
-    const published = createPublicKey({ key: ecJwk(crv, x, y), format: "jwk" });
+    const published = ecPublicKey(crv, x, y);
     const verify = (input: Uint8Array): Promise<boolean> =>
       this.#hsm.verifyDigest(published, { kind: "ecdsa" }, input, hex(r + s));
     const pair = generateKeyPairSync("ec", { namedCurve: crv });
@@ -113,10 +113,6 @@ class HsmSelfTest {
       this.#hsm.verifyDigest(key, how, input, hex(signature));
     return (await verify(digest)) && !(await verify(createHash("sha256").update("another").digest()));
   }
-}
-
-function ecJwk(crv: string, x: string, y: string) {
-  return { kty: "EC", crv, x: hex(x).toString("base64url"), y: hex(y).toString("base64url") };
 }
 
 /** The algorithms that the HSM's module has and gave a wrong answer for, or none at all. */

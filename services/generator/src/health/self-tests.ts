@@ -1,4 +1,4 @@
-import { createHash, createPublicKey, randomBytes } from "node:crypto";
+import { createHash, createPublicKey, type KeyObject, randomBytes } from "node:crypto";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { ecdsaRawToDer } from "@claviger/x509";
 import { type Algorithm, algorithmRow, algorithms } from "../algorithms.ts";
@@ -34,6 +34,12 @@ export function hex(text: string): Buffer {
 
 export function secretOf(text: string): SecretBytes {
   return SecretBytes.take(hex(text));
+}
+
+/** Coordinates in hexadecimal. */
+export function ecPublicKey(crv: string, x: string, y: string): KeyObject {
+  const jwk = { kty: "EC", crv, x: hex(x).toString("base64url"), y: hex(y).toString("base64url") };
+  return createPublicKey({ key: jwk, format: "jwk" });
 }
 
 function mechanismOf(algorithm: Algorithm, material: string): KeyMechanism {
@@ -74,8 +80,7 @@ async function hmac(algorithm: keyof typeof known.hmac.tags): Promise<boolean> {
 
 function ecdsa(algorithm: "ecdsa-p256" | "ecdsa-p384" | "ecdsa-p521"): boolean {
   const { crv, r, s, x, y } = known.ecdsa[algorithm];
-  const jwk = { kty: "EC", crv, x: hex(x).toString("base64url"), y: hex(y).toString("base64url") };
-  const key = createPublicKey({ key: jwk, format: "jwk" });
+  const key = ecPublicKey(crv, x, y);
   const signature = ecdsaRawToDer(hex(r + s));
   const { scheme } = algorithmRow(algorithm);
   return (
@@ -98,8 +103,7 @@ async function x25519(): Promise<boolean> {
 
 async function ecdh(algorithm: "ecdh-p256" | "ecdh-p384"): Promise<boolean> {
   const { crv, scalar, shared, x, y } = known.ecdh[algorithm];
-  const jwk = { kty: "EC", crv, x: hex(x).toString("base64url"), y: hex(y).toString("base64url") };
-  const peer = createPublicKey({ key: jwk, format: "jwk" }).export({ type: "spki", format: "der" });
+  const peer = ecPublicKey(crv, x, y).export({ type: "spki", format: "der" });
   using agreed = await mechanismOf(algorithm, seedPrefixes[crv] + scalar).agree!(peer);
   return hex(shared).equals(agreed.expose());
 }

@@ -1,7 +1,7 @@
 import { DomainError, isDomainError } from "@claviger/domain-error";
 import type pkcs11 from "pkcs11js";
 import { Deadlines } from "./deadlines.ts";
-import { findToken, isPkcs11, type Session, SessionPool } from "./sessions.ts";
+import { findToken, isPkcs11, type Session, SessionPool, serialOf } from "./sessions.ts";
 import { TokenObjects } from "./token-objects.ts";
 
 export interface ConnectionOptions {
@@ -173,10 +173,6 @@ export class HsmConnection {
     this.#link = undefined;
     this.#deadlines.close();
   }
-}
-
-function serialOf(module: pkcs11.PKCS11, slot: Buffer): string {
-  return module.C_GetTokenInfo(slot).serialNumber.replaceAll("\0", " ").trim();
 }
 
 function away(cause?: unknown): DomainError {

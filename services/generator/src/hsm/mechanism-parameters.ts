@@ -50,6 +50,14 @@ export function hmac(hash: keyof typeof hmacs): pkcs11.Mechanism {
   return { mechanism: hmacs[hash] };
 }
 
+/** HMAC-SHA-256 with a key of the token's. */
+export function hmacWith(module: pkcs11.PKCS11, session: Buffer, key: Buffer): (data: Uint8Array) => Buffer {
+  return (data) => {
+    module.C_SignInit(session, hmac("sha256"), key);
+    return module.C_Sign(session, asBuffer(data), Buffer.alloc(64));
+  };
+}
+
 export function ecdh(peerPoint: Uint8Array): pkcs11.Mechanism {
   const parameter = {
     type: pkcs11.CK_PARAMS_EC_DH,

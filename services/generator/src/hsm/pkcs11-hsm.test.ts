@@ -9,21 +9,17 @@ import {
   verify,
 } from "node:crypto";
 import { SecretBytes } from "@claviger/secret-bytes";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { Hsm } from "./port.ts";
-import { modulePath, openTestToken } from "./test-support/test-token.ts";
+import { modulePath, useTestToken } from "./test-support/test-token.ts";
 
 /** The contract of the port, on the real module: SoftHSM, or the one that the environment names. */
 describe.skipIf(modulePath === undefined)("the HSM port on PKCS#11", () => {
-  let token: ReturnType<typeof openTestToken>;
+  const token = useTestToken();
   let hsm: Hsm;
-
   beforeAll(() => {
-    token = openTestToken();
     ({ hsm } = token);
   });
-
-  afterAll(() => token?.[Symbol.asyncDispose]());
 
   test("a keyring key wraps secrets of any length and gives them back", async () => {
     await hsm.generateKeyringKey("k1");

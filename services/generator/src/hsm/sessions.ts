@@ -53,6 +53,10 @@ export function describeToken(
   };
 }
 
+export function serialOf(module: pkcs11.PKCS11, slot: Buffer): string {
+  return module.C_GetTokenInfo(slot).serialNumber.replaceAll("\0", " ").trim();
+}
+
 export function openSession(module: pkcs11.PKCS11, slot: Buffer): Session {
   return module.C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION);
 }

@@ -2,8 +2,16 @@ import { randomBytes } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { SecretBytes } from "@claviger/secret-bytes";
 import pkcs11 from "pkcs11js";
-import { asBuffer, hmac, keyWrap } from "./mechanism-parameters.ts";
-import { findToken, loadModule, logIn, openSession, type Session, type TokenOptions } from "./sessions.ts";
+import { asBuffer, hmacWith, keyWrap } from "./mechanism-parameters.ts";
+import {
+  findToken,
+  loadModule,
+  logIn,
+  openSession,
+  type Session,
+  serialOf,
+  type TokenOptions,
+} from "./sessions.ts";
 import * as templates from "./templates.ts";
 
 const recoveryKeyBytes = 32;
@@ -49,7 +57,7 @@ export function beginToken(
   module.C_SetAttributeValue(session, binding, templates.closed);
   const token = module.C_GetTokenInfo(slot);
   return {
-    tokenSerial: token.serialNumber.replaceAll("\0", " ").trim(),
+    tokenSerial: serialOf(module, slot),
     model: token.model.replaceAll("\0", " ").trim(),
     recoveryKey,
     bindingKeyWrap,
@@ -61,10 +69,7 @@ export function beginToken(
         module.C_DestroyObject(session, object);
       }
     },
-    bindingMac(data) {
-      module.C_SignInit(session, hmac("sha256"), binding);
-      return module.C_Sign(session, asBuffer(data), Buffer.alloc(64));
-    },
+    bindingMac: hmacWith(module, session, binding),
     close: () => module.C_Finalize(),
   };
 }

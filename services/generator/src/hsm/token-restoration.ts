@@ -1,15 +1,15 @@
 import { DomainError } from "@claviger/domain-error";
 import type { SecretBytes } from "@claviger/secret-bytes";
 import type pkcs11 from "pkcs11js";
-import { asBuffer, hmac, keyWrap } from "./mechanism-parameters.ts";
+import { asBuffer, hmacWith, keyWrap } from "./mechanism-parameters.ts";
 import { createFrom } from "./passing-objects.ts";
 import {
-  describeToken,
   findToken,
   loadModule,
   logIn,
   openSession,
   type Session,
+  serialOf,
   type TokenOptions,
 } from "./sessions.ts";
 import * as templates from "./templates.ts";
@@ -23,8 +23,6 @@ export interface TokenContents {
 
 export interface RestoredToken {
   serial: string;
-  /** Product and firmware. */
-  description: string;
   /** HMAC-SHA-256 with the key that binds material, which is there again. */
   bindingMac(data: Uint8Array): Buffer;
   close(): void;
@@ -57,12 +55,8 @@ export async function restoreToken(
     await unwrap(recoveryWrap, templates.restoredKeyringKey(id));
   module.C_DestroyObject(session, opening);
   return {
-    serial: module.C_GetTokenInfo(slot).serialNumber.replaceAll("\0", " ").trim(),
-    description: describeToken(module, slot).description,
-    bindingMac(data) {
-      module.C_SignInit(session, hmac("sha256"), binding);
-      return module.C_Sign(session, asBuffer(data), Buffer.alloc(64));
-    },
+    serial: serialOf(module, slot),
+    bindingMac: hmacWith(module, session, binding),
     close: () => module.C_Finalize(),
   };
 }

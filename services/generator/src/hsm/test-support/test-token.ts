@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll, beforeAll } from "vitest";
 import { openPkcs11Hsm } from "../pkcs11-hsm.ts";
 import type { Hsm } from "../port.ts";
 import { beginToken } from "../token-ceremony.ts";
@@ -14,7 +15,7 @@ export const modulePath = [
 ].find((path) => path !== "" && existsSync(path));
 
 /** A token of its own in a directory of its own: one for a process, since that initialises a module once. */
-export function openTestToken(): { hsm: Hsm } & AsyncDisposable {
+function openTestToken(): { hsm: Hsm } & AsyncDisposable {
   const directory = mkdtempSync(join(tmpdir(), "claviger-hsm-"));
   mkdirSync(join(directory, "token"));
   writeFileSync(join(directory, "softhsm2.conf"), `directories.tokendir = ${join(directory, "token")}\n`);
@@ -29,6 +30,20 @@ export function openTestToken(): { hsm: Hsm } & AsyncDisposable {
     async [Symbol.asyncDispose]() {
       await hsm[Symbol.asyncDispose]();
       rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The token of a test file, from its first test to its last. */
+export function useTestToken(): { readonly hsm: Hsm } {
+  let token: ReturnType<typeof openTestToken> | undefined;
+  beforeAll(() => {
+    token = openTestToken();
+  });
+  afterAll(() => token?.[Symbol.asyncDispose]());
+  return {
+    get hsm() {
+      return token!.hsm;
     },
   };
 }
