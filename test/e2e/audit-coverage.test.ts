@@ -275,8 +275,18 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
   },
   backup: {
     beginBackup: { call: (as, o) => as.backup.beginBackup(recipient, o) },
+    getCustody: { call: (as, o) => as.backup.getCustody({}, o) },
+    acknowledgeCustody: {
+      call: (as, o) => as.backup.acknowledgeCustody({ proof: Buffer.alloc(32) }, o),
+      outcome: "failed",
+      outsider: "failed",
+    },
     attestBackup: {
-      call: (as, o) => as.backup.attestBackup({ backupId: randomUUID(), manifestDigest: randomBytes(32) }, o),
+      call: async (as, o) => {
+        const { recoveryKey } = await claviger.backup.getCustody({});
+        const manifestDigest = randomBytes(32);
+        return as.backup.attestBackup({ backupId: randomUUID(), manifestDigest, recoveryKey }, o);
+      },
     },
   },
   registry: {

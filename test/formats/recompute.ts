@@ -21,8 +21,8 @@ import { pageToken, readPageToken } from "../../packages/rpc/src/pages.ts";
 import { formatToken, hashSecret, secretOf } from "../../services/distribution/src/enrollment.ts";
 import { checkAlgorithm, checkProtection } from "../../services/generator/src/algorithm-choice.ts";
 import { algorithmRow } from "../../services/generator/src/algorithms.ts";
-import { recoveryKeyId } from "../../services/generator/src/ceremony/shares.ts";
 import { encodeHeader, parseCiphertext, uuidBytes } from "../../services/generator/src/ciphertext.ts";
+import { recoveryKeyId } from "../../services/generator/src/hsm/recovery-key.ts";
 import { padSecret, unpadSecret } from "../../services/generator/src/hsm/wrapped-secret.ts";
 import { fingerprintOf, materialDigest } from "../../services/generator/src/material-digest.ts";
 import {

@@ -2,10 +2,11 @@ import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { DomainError } from "@claviger/domain-error";
 
-/** The files in `recoveryDirectory` that hold shares of the recovery key. */
+/** The files in `recoveryDirectory`, and in a later recovery key's directory there, that hold shares. */
 export async function sharesLeft(recoveryDirectory: string): Promise<string[]> {
   if (!existsSync(recoveryDirectory)) return [];
-  return (await readdir(recoveryDirectory)).filter((name) => /^share-\d+\.txt$/.test(name)).sort();
+  const names = await readdir(recoveryDirectory, { recursive: true });
+  return names.filter((name) => /^([0-9a-f]{16}\/)?share-\d+\.txt$/.test(name)).sort();
 }
 
 /**

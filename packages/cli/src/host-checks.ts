@@ -140,7 +140,11 @@ function checkCustody(host: HostReader, stateDirectory: string): HostCheck {
   const directory = `${stateDirectory}/recovery`;
   const files = host.list(directory);
   if (files === undefined) return unknown(name, `${directory} cannot be read`);
-  const shares = files.filter((file) => /^share-\d+\.txt$/.test(file));
+  const later = files.filter((name) => /^[0-9a-f]{16}$/.test(name));
+  const inside = later.flatMap((name) =>
+    (host.list(`${directory}/${name}`) ?? []).map((file) => `${name}/${file}`),
+  );
+  const shares = [...files, ...inside].filter((file) => /(^|\/)share-\d+\.txt$/.test(file));
   if (shares.length === 0) return { name, state: "ok", detail: "none on this host" };
   return {
     name,

@@ -4,7 +4,7 @@ import { DomainError, type ErrorKind, isDomainError } from "@claviger/domain-err
 import { LeaseCache } from "@claviger/lease";
 import type { KeyMaterialService, WrappedGeneration } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { Keyring } from "@claviger/proto/storage/v1/key_pb.ts";
-import type { Hsm, KeyringKeyId } from "./hsm/port.ts";
+import type { Hsm, KeyringKeyId, RecoveryWrap } from "./hsm/port.ts";
 
 export interface OriginalCall {
   caller: string;
@@ -56,15 +56,12 @@ export class KeyringKeys {
   }
 
   async #register(
-    keep: (made: {
-      tokenObjectId: string;
-      recoveryWrap: Buffer;
-    }) => Promise<{ keyring: Keyring; kept: boolean }>,
+    keep: (made: RecoveryWrap & { tokenObjectId: string }) => Promise<{ keyring: Keyring; kept: boolean }>,
   ): Promise<Keyring> {
     const tokenObjectId = randomUUID();
-    const { recoveryWrap } = await this.#hsm.generateKeyringKey(tokenObjectId);
+    const wrap = await this.#hsm.generateKeyringKey(tokenObjectId);
     try {
-      const { keyring, kept } = await keep({ tokenObjectId, recoveryWrap });
+      const { keyring, kept } = await keep({ tokenObjectId, ...wrap });
       if (!kept) await this.#hsm.destroyKeyringKey(tokenObjectId);
       this.#generations.invalidate();
       return keyring;

@@ -25,7 +25,12 @@ import {
 } from "@claviger/service";
 import { Attester } from "./attester.ts";
 import { ceremonyRecord } from "./ceremony/ceremony-record.ts";
-import { readTranscript, requireGenuine, rightToken } from "./ceremony/transcript.ts";
+import {
+  type CeremonyTranscript,
+  requireGenuine,
+  requireTranscript,
+  rightToken,
+} from "./ceremony/transcript.ts";
 import { readConfig } from "./config.ts";
 import type { SignedRecord } from "./generation-record.ts";
 import { backupHandlers } from "./handlers/backup.ts";
@@ -66,15 +71,16 @@ async function start(lifetime: Lifetime): Promise<void> {
   const settings = readConfig(process.env);
   const warn = limitedWarnings(logger);
   const identity = TlsIdentity.load(settings.tlsDirectory);
-  const transcript = readTranscript(settings.directory);
-  if (transcript === undefined) {
-    throw new DomainError("failed-precondition", "no ceremony was held: there is no ceremony.json", {
-      hint: "`claviger init` holds it; if it was held, put the file back",
-    });
-  }
+  const transcript = requireTranscript(settings.directory);
   const hsm = openPkcs11Hsm({ ...settings, serial: rightToken(transcript), onTrouble: warn });
   lifetime.onStop("hsm", () => hsm[Symbol.asyncDispose]());
-  await requireGenuine(transcript, (data) => hsm.bindingMac(data));
+  /** Read each time: the recovery key may get another's place while this runs. */
+  const ceremony = async (): Promise<CeremonyTranscript> => {
+    const now = requireTranscript(settings.directory);
+    await requireGenuine(now, (data) => hsm.bindingMac(data));
+    return now;
+  };
+  await ceremony();
   requireFit(settings.profile, { hsm: hsm.describe(), trustDomain: settings.trustDomain });
 
   const toStorage = new Transport({
@@ -116,9 +122,11 @@ async function start(lifetime: Lifetime): Promise<void> {
     admitLegacy: settings.admitLegacy,
   });
 
-  const attestCeremony = (): Promise<SignedRecord> => {
+  const attestCeremony = async (): Promise<SignedRecord> => {
     const { trustDomain } = settings;
-    return attester.sign(ceremonyRecord(transcript, { trustDomain, module: hsm.describe(), time: now() }));
+    return attester.sign(
+      ceremonyRecord(await ceremony(), { trustDomain, module: hsm.describe(), time: now() }),
+    );
   };
 
   const forget = (): void => {
@@ -176,7 +184,15 @@ async function start(lifetime: Lifetime): Promise<void> {
       register(
         BackupService,
         backupPolicy,
-        backupHandlers({ hsm, random, attester, transcript, trustDomain: settings.trustDomain, now }),
+        backupHandlers({
+          hsm,
+          random,
+          attester,
+          storage,
+          transcript: ceremony,
+          trustDomain: settings.trustDomain,
+          now,
+        }),
       ),
       register(CheckpointService, checkpointPolicy, checkpointHandlers(keyStore, settings.trustDomain)),
     ],

@@ -52,6 +52,9 @@ export const cryptographyPolicy: Policy<typeof CryptographyService> = {
 export const backupPolicy: Policy<typeof BackupService> = {
   beginBackup: { callers: "anyone", permission: "backup.create" },
   attestBackup: { callers: "anyone", permission: "backup.create" },
+  getCustody: { callers: "anyone", permission: "audit.read" },
+  // Who has a share may say so: that is the proof.
+  acknowledgeCustody: { callers: "anyone" },
 };
 
 export const checkpointPolicy: Policy<typeof CheckpointService> = {

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { whyRefused } from "@claviger/lifecycle";
+import { requireNewestRecoveryKey } from "./custody.ts";
 import { requireAlive } from "./key-lifecycle.ts";
 import { checkMaterial } from "./key-material.ts";
 import { requireNewestGeneration } from "./keyring-generations.ts";
@@ -56,6 +57,7 @@ export async function createKeyring(
     generation: number;
     tokenObjectId: string;
     recoveryWrap: Uint8Array;
+    recoveryKey: string;
     createdBy: string;
   },
 ): Promise<KeyringRow> {
@@ -63,6 +65,7 @@ export async function createKeyring(
   if (await findKeyring(registry.tx, registry.sealer, name)) {
     throw new DomainError("already-exists", `the keyring ${name} exists already`);
   }
+  await requireNewestRecoveryKey(registry, request.recoveryKey);
   const row = { name, createdAt: registry.now, createdBy: request.createdBy };
   await insertKeyring(registry.tx, registry.sealer, row);
   await insertGeneration(registry.tx, registry.sealer, {
@@ -70,6 +73,7 @@ export async function createKeyring(
     generation: request.generation,
     tokenObjectId: request.tokenObjectId,
     recoveryWrap: Buffer.from(request.recoveryWrap),
+    recoveryKey: request.recoveryKey,
     createdAt: registry.now,
   });
   await publish(registry, "keyring.created", name);

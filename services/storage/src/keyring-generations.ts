@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { DomainError, isDomainError } from "@claviger/domain-error";
+import { requireNewestRecoveryKey } from "./custody.ts";
 import { checkMaterial } from "./key-material.ts";
 import { parseKeyName } from "./names.ts";
 import { publish, type Registry } from "./registry.ts";
@@ -38,7 +39,13 @@ export async function generationHistory(registry: Registry, keyring: string): Pr
 
 export async function addGeneration(
   registry: Registry,
-  request: { keyring: string; generation: number; tokenObjectId: string; recoveryWrap: Uint8Array },
+  request: {
+    keyring: string;
+    generation: number;
+    tokenObjectId: string;
+    recoveryWrap: Uint8Array;
+    recoveryKey: string;
+  },
 ): Promise<void> {
   await lockKeyring(registry.tx, request.keyring, "alone");
   const newest = await newestGeneration(registry, request.keyring);
@@ -54,11 +61,13 @@ export async function addGeneration(
   if (request.generation > generationsMax) {
     throw new DomainError("exhausted", `a keyring's key has at most ${generationsMax} generations`);
   }
+  await requireNewestRecoveryKey(registry, request.recoveryKey);
   await insertGeneration(registry.tx, registry.sealer, {
     keyring: request.keyring,
     generation: request.generation,
     tokenObjectId: request.tokenObjectId,
     recoveryWrap: Buffer.from(request.recoveryWrap),
+    recoveryKey: request.recoveryKey,
     createdAt: registry.now,
   });
   await publish(registry, "keyring.rotated", request.keyring, { generation: request.generation });

@@ -101,6 +101,11 @@ export const keyMaterialPolicy: Policy<typeof KeyMaterialService> = {
     resource: (request) => request.name,
     subject: (request) => request.original?.caller ?? "",
   },
+  adoptRecoveryKey: { callers: generatorOnly },
+  listForeignRecoveryWraps: { callers: generatorOnly },
+  replaceRecoveryWraps: { callers: generatorOnly },
+  recordCustody: { callers: generatorOnly, subject: (request) => request.identity },
+  listCustody: { callers: generatorOnly },
   getGenerationRecord: { callers: generatorOnly, resource: (request) => request.name },
   reserveUses: { callers: generatorOnly, resource: (request) => request.name },
   getKeyMaterial: {

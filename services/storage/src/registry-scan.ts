@@ -2,10 +2,12 @@ import type { Database, Transaction } from "@claviger/database";
 import { DomainError, isDomainError } from "@claviger/domain-error";
 import type { RowSealer } from "@claviger/row-seal";
 import { sealedBindings } from "./store/bindings.ts";
+import { sealedAcknowledgements } from "./store/custody-acknowledgements.ts";
 import { sealedGenerationEnds } from "./store/generation-ends.ts";
 import { sealedHolds } from "./store/holds.ts";
 import { sealedGenerations, sealedKeyrings } from "./store/keyrings.ts";
 import { keyNames, listIncompleteKeys, sealedKeys, sealedVersions } from "./store/keys.ts";
+import { sealedRecoveryKeys } from "./store/recovery-keys.ts";
 import { sealedRevocations } from "./store/revocations.ts";
 import { readSealedPage, type SealedTable } from "./store/sealed-table.ts";
 import { sealedUses } from "./store/uses.ts";
@@ -47,6 +49,8 @@ const tables: readonly SealedTable[] = [
   sealedHolds,
   sealedBindings,
   sealedRevocations,
+  sealedRecoveryKeys,
+  sealedAcknowledgements,
 ];
 const pageMax = 500;
 const incompleteMax = 1000;

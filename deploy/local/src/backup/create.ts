@@ -138,6 +138,7 @@ class Contents {
   async #attested(): Promise<BackupEnd> {
     const { record, mac, signature, signerVersion } = await this.#options.claviger.backup.attestBackup({
       backupId: this.#header.id,
+      recoveryKey: this.#header.recoveryKey,
       manifestDigest: createHash("sha256").update(this.#manifest).digest(),
     });
     const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");

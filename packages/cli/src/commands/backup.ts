@@ -2,11 +2,13 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import { defineCommand } from "../define-command.ts";
 import { runHostProgram, stateEnvironment } from "../host-program.ts";
+import { register as registerCustodians } from "./custodians.ts";
 
 export function register(program: Command): void {
   const backup = program
     .command("backup")
     .description("copies of the whole installation, and their restoring");
+  registerCustodians(backup);
   defineCommand<{ out: string }>(backup, {
     usage: "create",
     description: "one encrypted file with everything, which the recovery key's custodians alone can open",

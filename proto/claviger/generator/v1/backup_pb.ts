@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/generator/v1/backup.proto.
  */
 export const file_claviger_generator_v1_backup: GenFile = /*@__PURE__*/
-  fileDesc("CiJjbGF2aWdlci9nZW5lcmF0b3IvdjEvYmFja3VwLnByb3RvEhVjbGF2aWdlci5nZW5lcmF0b3IudjEiMgoSQmVnaW5CYWNrdXBSZXF1ZXN0EhwKFHJlY2lwaWVudF9wdWJsaWNfa2V5GAEgASgMIp4BChNCZWdpbkJhY2t1cFJlc3BvbnNlEhEKCWJhY2t1cF9pZBgBIAEoCRI3CgpzZWFsZWRfa2V5GAIgASgLMiMuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNlYWxlZFNlY3JldBITCgt3cmFwcGVkX2tleRgDIAEoDBIUCgxyZWNvdmVyeV9rZXkYBCABKAkSEAoIY2VyZW1vbnkYBSABKAwiQQoTQXR0ZXN0QmFja3VwUmVxdWVzdBIRCgliYWNrdXBfaWQYASABKAkSFwoPbWFuaWZlc3RfZGlnZXN0GAIgASgMIl4KFEF0dGVzdEJhY2t1cFJlc3BvbnNlEg4KBnJlY29yZBgBIAEoDBILCgNtYWMYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMEhYKDnNpZ25lcl92ZXJzaW9uGAQgASgNMuMBCg1CYWNrdXBTZXJ2aWNlEmQKC0JlZ2luQmFja3VwEikuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkJlZ2luQmFja3VwUmVxdWVzdBoqLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5CZWdpbkJhY2t1cFJlc3BvbnNlEmwKDEF0dGVzdEJhY2t1cBIqLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5BdHRlc3RCYWNrdXBSZXF1ZXN0GisuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkF0dGVzdEJhY2t1cFJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_claviger_generator_v1_cryptography]);
+  fileDesc("CiJjbGF2aWdlci9nZW5lcmF0b3IvdjEvYmFja3VwLnByb3RvEhVjbGF2aWdlci5nZW5lcmF0b3IudjEiMgoSQmVnaW5CYWNrdXBSZXF1ZXN0EhwKFHJlY2lwaWVudF9wdWJsaWNfa2V5GAEgASgMIp4BChNCZWdpbkJhY2t1cFJlc3BvbnNlEhEKCWJhY2t1cF9pZBgBIAEoCRI3CgpzZWFsZWRfa2V5GAIgASgLMiMuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNlYWxlZFNlY3JldBITCgt3cmFwcGVkX2tleRgDIAEoDBIUCgxyZWNvdmVyeV9rZXkYBCABKAkSEAoIY2VyZW1vbnkYBSABKAwiVwoTQXR0ZXN0QmFja3VwUmVxdWVzdBIRCgliYWNrdXBfaWQYASABKAkSFwoPbWFuaWZlc3RfZGlnZXN0GAIgASgMEhQKDHJlY292ZXJ5X2tleRgDIAEoCSJeChRBdHRlc3RCYWNrdXBSZXNwb25zZRIOCgZyZWNvcmQYASABKAwSCwoDbWFjGAIgASgMEhEKCXNpZ25hdHVyZRgDIAEoDBIWCg5zaWduZXJfdmVyc2lvbhgEIAEoDSITChFHZXRDdXN0b2R5UmVxdWVzdCKTAQoSR2V0Q3VzdG9keVJlc3BvbnNlEhQKDHJlY292ZXJ5X2tleRgBIAEoCRIRCgl0aHJlc2hvbGQYAiABKA0SMwoGc2hhcmVzGAMgAygLMiMuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkN1c3RvZHlTaGFyZRINCgVzaW5jZRgEIAEoCRIQCghjaGFuZ2luZxgFIAEoCCJTCgxDdXN0b2R5U2hhcmUSDgoGbnVtYmVyGAEgASgNEjMKB2hvbGRlcnMYAiADKAsyIi5jbGF2aWdlci5nZW5lcmF0b3IudjEuU2hhcmVIb2xkZXIiOAoLU2hhcmVIb2xkZXISEAoIaWRlbnRpdHkYASABKAkSFwoPYWNrbm93bGVkZ2VkX2F0GAIgASgJIioKGUFja25vd2xlZGdlQ3VzdG9keVJlcXVlc3QSDQoFcHJvb2YYASABKAwiQQoaQWNrbm93bGVkZ2VDdXN0b2R5UmVzcG9uc2USFAoMcmVjb3Zlcnlfa2V5GAEgASgJEg0KBXNoYXJlGAIgASgNMssDCg1CYWNrdXBTZXJ2aWNlEmQKC0JlZ2luQmFja3VwEikuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkJlZ2luQmFja3VwUmVxdWVzdBoqLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5CZWdpbkJhY2t1cFJlc3BvbnNlEmYKCkdldEN1c3RvZHkSKC5jbGF2aWdlci5nZW5lcmF0b3IudjEuR2V0Q3VzdG9keVJlcXVlc3QaKS5jbGF2aWdlci5nZW5lcmF0b3IudjEuR2V0Q3VzdG9keVJlc3BvbnNlIgOQAgESfgoSQWNrbm93bGVkZ2VDdXN0b2R5EjAuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkFja25vd2xlZGdlQ3VzdG9keVJlcXVlc3QaMS5jbGF2aWdlci5nZW5lcmF0b3IudjEuQWNrbm93bGVkZ2VDdXN0b2R5UmVzcG9uc2UiA5ACAhJsCgxBdHRlc3RCYWNrdXASKi5jbGF2aWdlci5nZW5lcmF0b3IudjEuQXR0ZXN0QmFja3VwUmVxdWVzdBorLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5BdHRlc3RCYWNrdXBSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_claviger_generator_v1_cryptography]);
 
 /**
  * @generated from message claviger.generator.v1.BeginBackupRequest
@@ -93,6 +93,13 @@ export type AttestBackupRequest = Message<"claviger.generator.v1.AttestBackupReq
    * @generated from field: bytes manifest_digest = 2;
    */
   manifestDigest: Uint8Array;
+
+  /**
+   * The one that BeginBackup named: where another has taken its place, the backup is of no use.
+   *
+   * @generated from field: string recovery_key = 3;
+   */
+  recoveryKey: string;
 };
 
 /**
@@ -141,6 +148,151 @@ export const AttestBackupResponseSchema: GenMessage<AttestBackupResponse> = /*@_
   messageDesc(file_claviger_generator_v1_backup, 3);
 
 /**
+ * @generated from message claviger.generator.v1.GetCustodyRequest
+ */
+export type GetCustodyRequest = Message<"claviger.generator.v1.GetCustodyRequest"> & {
+};
+
+/**
+ * Describes the message claviger.generator.v1.GetCustodyRequest.
+ * Use `create(GetCustodyRequestSchema)` to create a new message.
+ */
+export const GetCustodyRequestSchema: GenMessage<GetCustodyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 4);
+
+/**
+ * @generated from message claviger.generator.v1.GetCustodyResponse
+ */
+export type GetCustodyResponse = Message<"claviger.generator.v1.GetCustodyResponse"> & {
+  /**
+   * @generated from field: string recovery_key = 1;
+   */
+  recoveryKey: string;
+
+  /**
+   * How many shares open it, and how many there are.
+   *
+   * @generated from field: uint32 threshold = 2;
+   */
+  threshold: number;
+
+  /**
+   * @generated from field: repeated claviger.generator.v1.CustodyShare shares = 3;
+   */
+  shares: CustodyShare[];
+
+  /**
+   * RFC 3339.
+   *
+   * @generated from field: string since = 4;
+   */
+  since: string;
+
+  /**
+   * Another key is in the token already, and what is wrapped for this one is being wrapped for that.
+   *
+   * @generated from field: bool changing = 5;
+   */
+  changing: boolean;
+};
+
+/**
+ * Describes the message claviger.generator.v1.GetCustodyResponse.
+ * Use `create(GetCustodyResponseSchema)` to create a new message.
+ */
+export const GetCustodyResponseSchema: GenMessage<GetCustodyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 5);
+
+/**
+ * @generated from message claviger.generator.v1.CustodyShare
+ */
+export type CustodyShare = Message<"claviger.generator.v1.CustodyShare"> & {
+  /**
+   * @generated from field: uint32 number = 1;
+   */
+  number: number;
+
+  /**
+   * Everyone who said that they hold it, the newest last; empty where nobody has.
+   *
+   * @generated from field: repeated claviger.generator.v1.ShareHolder holders = 2;
+   */
+  holders: ShareHolder[];
+};
+
+/**
+ * Describes the message claviger.generator.v1.CustodyShare.
+ * Use `create(CustodyShareSchema)` to create a new message.
+ */
+export const CustodyShareSchema: GenMessage<CustodyShare> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 6);
+
+/**
+ * @generated from message claviger.generator.v1.ShareHolder
+ */
+export type ShareHolder = Message<"claviger.generator.v1.ShareHolder"> & {
+  /**
+   * @generated from field: string identity = 1;
+   */
+  identity: string;
+
+  /**
+   * RFC 3339.
+   *
+   * @generated from field: string acknowledged_at = 2;
+   */
+  acknowledgedAt: string;
+};
+
+/**
+ * Describes the message claviger.generator.v1.ShareHolder.
+ * Use `create(ShareHolderSchema)` to create a new message.
+ */
+export const ShareHolderSchema: GenMessage<ShareHolder> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 7);
+
+/**
+ * @generated from message claviger.generator.v1.AcknowledgeCustodyRequest
+ */
+export type AcknowledgeCustodyRequest = Message<"claviger.generator.v1.AcknowledgeCustodyRequest"> & {
+  /**
+   * What a share's holder alone can compute of it, 32 bytes: docs/formats.md.
+   *
+   * @generated from field: bytes proof = 1;
+   */
+  proof: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.generator.v1.AcknowledgeCustodyRequest.
+ * Use `create(AcknowledgeCustodyRequestSchema)` to create a new message.
+ */
+export const AcknowledgeCustodyRequestSchema: GenMessage<AcknowledgeCustodyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 8);
+
+/**
+ * @generated from message claviger.generator.v1.AcknowledgeCustodyResponse
+ */
+export type AcknowledgeCustodyResponse = Message<"claviger.generator.v1.AcknowledgeCustodyResponse"> & {
+  /**
+   * @generated from field: string recovery_key = 1;
+   */
+  recoveryKey: string;
+
+  /**
+   * @generated from field: uint32 share = 2;
+   */
+  share: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.AcknowledgeCustodyResponse.
+ * Use `create(AcknowledgeCustodyResponseSchema)` to create a new message.
+ */
+export const AcknowledgeCustodyResponseSchema: GenMessage<AcknowledgeCustodyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 9);
+
+/**
  * What a backup needs of the HSM: a key that only custodians open again, and that somebody vouches for it. The
  * rows themselves do not pass by here.
  *
@@ -156,6 +308,26 @@ export const BackupService: GenService<{
     methodKind: "unary";
     input: typeof BeginBackupRequestSchema;
     output: typeof BeginBackupResponseSchema;
+  },
+  /**
+   * Who has which share of the recovery key.
+   *
+   * @generated from rpc claviger.generator.v1.BackupService.GetCustody
+   */
+  getCustody: {
+    methodKind: "unary";
+    input: typeof GetCustodyRequestSchema;
+    output: typeof GetCustodyResponseSchema;
+  },
+  /**
+   * The caller holds a share, and accepts a custodian's duties (PCI DSS v4.0.1, 3.7.8).
+   *
+   * @generated from rpc claviger.generator.v1.BackupService.AcknowledgeCustody
+   */
+  acknowledgeCustody: {
+    methodKind: "unary";
+    input: typeof AcknowledgeCustodyRequestSchema;
+    output: typeof AcknowledgeCustodyResponseSchema;
   },
   /**
    * Binds a backup's manifest to the HSM, and signs it. Without it, a backup is not restored.

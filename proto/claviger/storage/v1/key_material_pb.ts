@@ -6,13 +6,15 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Key, Keyring, KeyVersion } from "./key_pb.ts";
 import { file_claviger_storage_v1_key } from "./key_pb.ts";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file claviger/storage/v1/key_material.proto.
  */
 export const file_claviger_storage_v1_key_material: GenFile = /*@__PURE__*/
-  fileDesc("CiZjbGF2aWdlci9zdG9yYWdlL3YxL2tleV9tYXRlcmlhbC5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSJLCg9PcmlnaW5hbFJlcXVlc3QSDgoGY2FsbGVyGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSFAoMcmVxdWVzdF9oYXNoGAMgASgMIqABChRDcmVhdGVLZXlyaW5nUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYBCABKAkSFQoNcmVjb3Zlcnlfd3JhcBgFIAEoDCJXChVDcmVhdGVLZXlyaW5nUmVzcG9uc2USLQoHa2V5cmluZxgBIAEoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5cmluZxIPCgdjcmVhdGVkGAIgASgIIjAKHUxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkiXQoeTGlzdEtleXJpbmdHZW5lcmF0aW9uc1Jlc3BvbnNlEjsKC2dlbmVyYXRpb25zGAEgAygLMiYuY2xhdmlnZXIuc3RvcmFnZS52MS5XcmFwcGVkR2VuZXJhdGlvbiJXChFXcmFwcGVkR2VuZXJhdGlvbhISCgpnZW5lcmF0aW9uGAEgASgNEhcKD3Rva2VuX29iamVjdF9pZBgCIAEoCRIVCg1yZWNvdmVyeV93cmFwGAMgASgMIqoBChtBZGRLZXlyaW5nR2VuZXJhdGlvblJlcXVlc3QSNgoIb3JpZ2luYWwYASABKAsyJC5jbGF2aWdlci5zdG9yYWdlLnYxLk9yaWdpbmFsUmVxdWVzdBIPCgdrZXlyaW5nGAIgASgJEhIKCmdlbmVyYXRpb24YAyABKA0SFwoPdG9rZW5fb2JqZWN0X2lkGAQgASgJEhUKDXJlY292ZXJ5X3dyYXAYBSABKAwiXAocQWRkS2V5cmluZ0dlbmVyYXRpb25SZXNwb25zZRItCgdrZXlyaW5nGAEgASgLMhwuY2xhdmlnZXIuc3RvcmFnZS52MS5LZXlyaW5nEg0KBWFkZGVkGAIgASgIIiIKIExpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnNSZXF1ZXN0ImMKIUxpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnNSZXNwb25zZRI+CgtnZW5lcmF0aW9ucxgBIAMoCzIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuU3VwZXJzZWRlZEdlbmVyYXRpb24iYwoUU3VwZXJzZWRlZEdlbmVyYXRpb24SDwoHa2V5cmluZxgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgNEhcKD3Rva2VuX29iamVjdF9pZBgDIAEoCRINCgVlbmRlZBgEIAEoCCJaCh1MaXN0U3VwZXJzZWRlZE1hdGVyaWFsUmVxdWVzdBIPCgdrZXlyaW5nGAEgASgJEhEKCWFmdGVyX2tleRgCIAEoCRIVCg1hZnRlcl92ZXJzaW9uGAMgASgNIqQBCh5MaXN0U3VwZXJzZWRlZE1hdGVyaWFsUmVzcG9uc2USOgoJbWF0ZXJpYWxzGAEgAygLMicuY2xhdmlnZXIuc3RvcmFnZS52MS5TdXBlcnNlZGVkTWF0ZXJpYWwSDAoEbGFzdBgCIAEoCBIPCgdlbmRfa2V5GAMgASgJEhMKC2VuZF92ZXJzaW9uGAQgASgNEhIKCnVucmVhZGFibGUYBSADKAkifwoSU3VwZXJzZWRlZE1hdGVyaWFsEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5EjAKB3ZlcnNpb24YAiABKAsyHy5jbGF2aWdlci5zdG9yYWdlLnYxLktleVZlcnNpb24SEAoIbWF0ZXJpYWwYAyABKAwiaQoWUmVwbGFjZU1hdGVyaWFsUmVxdWVzdBIPCgdrZXlyaW5nGAEgASgJEj4KDHJlcGxhY2VtZW50cxgCIAMoCzIoLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTWF0ZXJpYWxSZXBsYWNlbWVudCJrChNNYXRlcmlhbFJlcGxhY2VtZW50EgwKBG5hbWUYASABKAkSCgoCaWQYAiABKAkSDwoHdmVyc2lvbhgDIAEoDRIXCg9yZXBsYWNlZF9kaWdlc3QYBCABKAwSEAoIbWF0ZXJpYWwYBSABKAwiKwoXUmVwbGFjZU1hdGVyaWFsUmVzcG9uc2USEAoIcmVwbGFjZWQYASABKA0iVQobRW5kS2V5cmluZ0dlbmVyYXRpb25SZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoDRIRCglkZXN0cm95ZWQYAyABKAgiNgocRW5kS2V5cmluZ0dlbmVyYXRpb25SZXNwb25zZRIWCg5tYXRlcmlhbHNfbGVmdBgBIAEoBCLsAgoQQ3JlYXRlS2V5UmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSCgoCaWQYAyABKAkSDwoHcHVycG9zZRgEIAEoCRIRCglhbGdvcml0aG0YBSABKAkSEgoKcHJvdGVjdGlvbhgGIAEoCRISCgpleHBvcnRhYmxlGAcgASgIEhoKEmRlc3Ryb3lfYWZ0ZXJfZGF5cxgIIAEoDRIfChdyb3RhdGlvbl9wZXJpb2Rfc2Vjb25kcxgJIAEoBBIQCghtYXRlcmlhbBgKIAEoDBIQCgh1c2VzX21heBgLIAEoBBJAChFnZW5lcmF0aW9uX3JlY29yZBgMIAEoCzIlLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2VuZXJhdGlvblJlY29yZBIXCg9tYXRlcmlhbF9kaWdlc3QYDSABKAwiOgoRQ3JlYXRlS2V5UmVzcG9uc2USJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXki+AEKFEFkZEtleVZlcnNpb25SZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDAoEbmFtZRgCIAEoCRIKCgJpZBgDIAEoCRIPCgd2ZXJzaW9uGAQgASgNEhAKCG1hdGVyaWFsGAUgASgMEhAKCHVzZXNfbWF4GAYgASgEEkAKEWdlbmVyYXRpb25fcmVjb3JkGAcgASgLMiUuY2xhdmlnZXIuc3RvcmFnZS52MS5HZW5lcmF0aW9uUmVjb3JkEhcKD21hdGVyaWFsX2RpZ2VzdBgIIAEoDCI+ChVBZGRLZXlWZXJzaW9uUmVzcG9uc2USJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkiNgoVR2V0S2V5TWF0ZXJpYWxSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDSKDAQoWR2V0S2V5TWF0ZXJpYWxSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleRIwCgd2ZXJzaW9uGAIgASgLMh8uY2xhdmlnZXIuc3RvcmFnZS52MS5LZXlWZXJzaW9uEhAKCG1hdGVyaWFsGAMgASgMIkIKElJlc2VydmVVc2VzUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SDQoFY291bnQYAyABKA0iJgoTUmVzZXJ2ZVVzZXNSZXNwb25zZRIPCgdncmFudGVkGAEgASgNIk0KEEdlbmVyYXRpb25SZWNvcmQSDgoGcmVjb3JkGAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDBIWCg5zaWduZXJfdmVyc2lvbhgDIAEoDSI7ChpHZXRHZW5lcmF0aW9uUmVjb3JkUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0icAobR2V0R2VuZXJhdGlvblJlY29yZFJlc3BvbnNlEkAKEWdlbmVyYXRpb25fcmVjb3JkGAEgASgLMiUuY2xhdmlnZXIuc3RvcmFnZS52MS5HZW5lcmF0aW9uUmVjb3JkEg8KB3ZlcnNpb24YAiABKA0ywgsKEktleU1hdGVyaWFsU2VydmljZRJrCg1DcmVhdGVLZXlyaW5nEikuY2xhdmlnZXIuc3RvcmFnZS52MS5DcmVhdGVLZXlyaW5nUmVxdWVzdBoqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlIgOQAgIShgEKFkxpc3RLZXlyaW5nR2VuZXJhdGlvbnMSMi5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXF1ZXN0GjMuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0S2V5cmluZ0dlbmVyYXRpb25zUmVzcG9uc2UiA5ACARKAAQoUQWRkS2V5cmluZ0dlbmVyYXRpb24SMC5jbGF2aWdlci5zdG9yYWdlLnYxLkFkZEtleXJpbmdHZW5lcmF0aW9uUmVxdWVzdBoxLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5cmluZ0dlbmVyYXRpb25SZXNwb25zZSIDkAICEo8BChlMaXN0U3VwZXJzZWRlZEdlbmVyYXRpb25zEjUuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0U3VwZXJzZWRlZEdlbmVyYXRpb25zUmVxdWVzdBo2LmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdFN1cGVyc2VkZWRHZW5lcmF0aW9uc1Jlc3BvbnNlIgOQAgEShgEKFkxpc3RTdXBlcnNlZGVkTWF0ZXJpYWwSMi5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXF1ZXN0GjMuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0U3VwZXJzZWRlZE1hdGVyaWFsUmVzcG9uc2UiA5ACARJxCg9SZXBsYWNlTWF0ZXJpYWwSKy5jbGF2aWdlci5zdG9yYWdlLnYxLlJlcGxhY2VNYXRlcmlhbFJlcXVlc3QaLC5jbGF2aWdlci5zdG9yYWdlLnYxLlJlcGxhY2VNYXRlcmlhbFJlc3BvbnNlIgOQAgISgAEKFEVuZEtleXJpbmdHZW5lcmF0aW9uEjAuY2xhdmlnZXIuc3RvcmFnZS52MS5FbmRLZXlyaW5nR2VuZXJhdGlvblJlcXVlc3QaMS5jbGF2aWdlci5zdG9yYWdlLnYxLkVuZEtleXJpbmdHZW5lcmF0aW9uUmVzcG9uc2UiA5ACAhJfCglDcmVhdGVLZXkSJS5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleVJlcXVlc3QaJi5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleVJlc3BvbnNlIgOQAgISawoNQWRkS2V5VmVyc2lvbhIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5VmVyc2lvblJlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLkFkZEtleVZlcnNpb25SZXNwb25zZSIDkAICEm4KDkdldEtleU1hdGVyaWFsEiouY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRLZXlNYXRlcmlhbFJlcXVlc3QaKy5jbGF2aWdlci5zdG9yYWdlLnYxLkdldEtleU1hdGVyaWFsUmVzcG9uc2UiA5ACARJ9ChNHZXRHZW5lcmF0aW9uUmVjb3JkEi8uY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRHZW5lcmF0aW9uUmVjb3JkUmVxdWVzdBowLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0R2VuZXJhdGlvblJlY29yZFJlc3BvbnNlIgOQAgESZQoLUmVzZXJ2ZVVzZXMSJy5jbGF2aWdlci5zdG9yYWdlLnYxLlJlc2VydmVVc2VzUmVxdWVzdBooLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVzZXJ2ZVVzZXNSZXNwb25zZSIDkAICYgZwcm90bzM", [file_claviger_storage_v1_key]);
+  fileDesc("CiZjbGF2aWdlci9zdG9yYWdlL3YxL2tleV9tYXRlcmlhbC5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSJLCg9PcmlnaW5hbFJlcXVlc3QSDgoGY2FsbGVyGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSFAoMcmVxdWVzdF9oYXNoGAMgASgMIrYBChRDcmVhdGVLZXlyaW5nUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYBCABKAkSFQoNcmVjb3Zlcnlfd3JhcBgFIAEoDBIUCgxyZWNvdmVyeV9rZXkYBiABKAkiVwoVQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmcSDwoHY3JlYXRlZBgCIAEoCCIwCh1MaXN0S2V5cmluZ0dlbmVyYXRpb25zUmVxdWVzdBIPCgdrZXlyaW5nGAEgASgJIl0KHkxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXNwb25zZRI7CgtnZW5lcmF0aW9ucxgBIAMoCzImLmNsYXZpZ2VyLnN0b3JhZ2UudjEuV3JhcHBlZEdlbmVyYXRpb24iVwoRV3JhcHBlZEdlbmVyYXRpb24SEgoKZ2VuZXJhdGlvbhgBIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYAiABKAkSFQoNcmVjb3Zlcnlfd3JhcBgDIAEoDCLAAQobQWRkS2V5cmluZ0dlbmVyYXRpb25SZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDwoHa2V5cmluZxgCIAEoCRISCgpnZW5lcmF0aW9uGAMgASgNEhcKD3Rva2VuX29iamVjdF9pZBgEIAEoCRIVCg1yZWNvdmVyeV93cmFwGAUgASgMEhQKDHJlY292ZXJ5X2tleRgGIAEoCSJcChxBZGRLZXlyaW5nR2VuZXJhdGlvblJlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmcSDQoFYWRkZWQYAiABKAgiIgogTGlzdFN1cGVyc2VkZWRHZW5lcmF0aW9uc1JlcXVlc3QiYwohTGlzdFN1cGVyc2VkZWRHZW5lcmF0aW9uc1Jlc3BvbnNlEj4KC2dlbmVyYXRpb25zGAEgAygLMikuY2xhdmlnZXIuc3RvcmFnZS52MS5TdXBlcnNlZGVkR2VuZXJhdGlvbiJjChRTdXBlcnNlZGVkR2VuZXJhdGlvbhIPCgdrZXlyaW5nGAEgASgJEhIKCmdlbmVyYXRpb24YAiABKA0SFwoPdG9rZW5fb2JqZWN0X2lkGAMgASgJEg0KBWVuZGVkGAQgASgIIloKHUxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkSEQoJYWZ0ZXJfa2V5GAIgASgJEhUKDWFmdGVyX3ZlcnNpb24YAyABKA0ipAEKHkxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXNwb25zZRI6CgltYXRlcmlhbHMYASADKAsyJy5jbGF2aWdlci5zdG9yYWdlLnYxLlN1cGVyc2VkZWRNYXRlcmlhbBIMCgRsYXN0GAIgASgIEg8KB2VuZF9rZXkYAyABKAkSEwoLZW5kX3ZlcnNpb24YBCABKA0SEgoKdW5yZWFkYWJsZRgFIAMoCSJ/ChJTdXBlcnNlZGVkTWF0ZXJpYWwSJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkSMAoHdmVyc2lvbhgCIAEoCzIfLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5VmVyc2lvbhIQCghtYXRlcmlhbBgDIAEoDCJpChZSZXBsYWNlTWF0ZXJpYWxSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkSPgoMcmVwbGFjZW1lbnRzGAIgAygLMiguY2xhdmlnZXIuc3RvcmFnZS52MS5NYXRlcmlhbFJlcGxhY2VtZW50ImsKE01hdGVyaWFsUmVwbGFjZW1lbnQSDAoEbmFtZRgBIAEoCRIKCgJpZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgNEhcKD3JlcGxhY2VkX2RpZ2VzdBgEIAEoDBIQCghtYXRlcmlhbBgFIAEoDCIrChdSZXBsYWNlTWF0ZXJpYWxSZXNwb25zZRIQCghyZXBsYWNlZBgBIAEoDSJVChtFbmRLZXlyaW5nR2VuZXJhdGlvblJlcXVlc3QSDwoHa2V5cmluZxgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgNEhEKCWRlc3Ryb3llZBgDIAEoCCI2ChxFbmRLZXlyaW5nR2VuZXJhdGlvblJlc3BvbnNlEhYKDm1hdGVyaWFsc19sZWZ0GAEgASgEIjMKF0Fkb3B0UmVjb3ZlcnlLZXlSZXF1ZXN0EgwKBGZyb20YASABKAkSCgoCdG8YAiABKAkiGgoYQWRvcHRSZWNvdmVyeUtleVJlc3BvbnNlIjcKH0xpc3RGb3JlaWduUmVjb3ZlcnlXcmFwc1JlcXVlc3QSFAoMcmVjb3Zlcnlfa2V5GAEgASgJIlQKIExpc3RGb3JlaWduUmVjb3ZlcnlXcmFwc1Jlc3BvbnNlEjAKBXdyYXBzGAEgAygLMiEuY2xhdmlnZXIuc3RvcmFnZS52MS5SZWNvdmVyeVdyYXAiYAoMUmVjb3ZlcnlXcmFwEg8KB2tleXJpbmcYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoDRIVCg1yZWNvdmVyeV93cmFwGAMgASgMEhQKDHJlY292ZXJ5X2tleRgEIAEoCSJ3ChtSZXBsYWNlUmVjb3ZlcnlXcmFwc1JlcXVlc3QSFAoMcmVjb3Zlcnlfa2V5GAEgASgJEkIKDHJlcGxhY2VtZW50cxgCIAMoCzIsLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVjb3ZlcnlXcmFwUmVwbGFjZW1lbnQibgoXUmVjb3ZlcnlXcmFwUmVwbGFjZW1lbnQSDwoHa2V5cmluZxgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgNEhcKD3JlcGxhY2VkX2RpZ2VzdBgDIAEoDBIVCg1yZWNvdmVyeV93cmFwGAQgASgMIjAKHFJlcGxhY2VSZWNvdmVyeVdyYXBzUmVzcG9uc2USEAoIcmVwbGFjZWQYASABKA0iTQoUUmVjb3JkQ3VzdG9keVJlcXVlc3QSEAoIaWRlbnRpdHkYASABKAkSFAoMcmVjb3Zlcnlfa2V5GAIgASgJEg0KBXNoYXJlGAMgASgNIhcKFVJlY29yZEN1c3RvZHlSZXNwb25zZSIqChJMaXN0Q3VzdG9keVJlcXVlc3QSFAoMcmVjb3Zlcnlfa2V5GAEgASgJIkkKE0xpc3RDdXN0b2R5UmVzcG9uc2USMgoKY3VzdG9kaWFucxgBIAMoCzIeLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3VzdG9kaWFuImEKCUN1c3RvZGlhbhINCgVzaGFyZRgBIAEoDRIQCghpZGVudGl0eRgCIAEoCRIzCg9hY2tub3dsZWRnZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIuwCChBDcmVhdGVLZXlSZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDAoEbmFtZRgCIAEoCRIKCgJpZBgDIAEoCRIPCgdwdXJwb3NlGAQgASgJEhEKCWFsZ29yaXRobRgFIAEoCRISCgpwcm90ZWN0aW9uGAYgASgJEhIKCmV4cG9ydGFibGUYByABKAgSGgoSZGVzdHJveV9hZnRlcl9kYXlzGAggASgNEh8KF3JvdGF0aW9uX3BlcmlvZF9zZWNvbmRzGAkgASgEEhAKCG1hdGVyaWFsGAogASgMEhAKCHVzZXNfbWF4GAsgASgEEkAKEWdlbmVyYXRpb25fcmVjb3JkGAwgASgLMiUuY2xhdmlnZXIuc3RvcmFnZS52MS5HZW5lcmF0aW9uUmVjb3JkEhcKD21hdGVyaWFsX2RpZ2VzdBgNIAEoDCI6ChFDcmVhdGVLZXlSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSL4AQoUQWRkS2V5VmVyc2lvblJlcXVlc3QSNgoIb3JpZ2luYWwYASABKAsyJC5jbGF2aWdlci5zdG9yYWdlLnYxLk9yaWdpbmFsUmVxdWVzdBIMCgRuYW1lGAIgASgJEgoKAmlkGAMgASgJEg8KB3ZlcnNpb24YBCABKA0SEAoIbWF0ZXJpYWwYBSABKAwSEAoIdXNlc19tYXgYBiABKAQSQAoRZ2VuZXJhdGlvbl9yZWNvcmQYByABKAsyJS5jbGF2aWdlci5zdG9yYWdlLnYxLkdlbmVyYXRpb25SZWNvcmQSFwoPbWF0ZXJpYWxfZGlnZXN0GAggASgMIj4KFUFkZEtleVZlcnNpb25SZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSI2ChVHZXRLZXlNYXRlcmlhbFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNIoMBChZHZXRLZXlNYXRlcmlhbFJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5EjAKB3ZlcnNpb24YAiABKAsyHy5jbGF2aWdlci5zdG9yYWdlLnYxLktleVZlcnNpb24SEAoIbWF0ZXJpYWwYAyABKAwiQgoSUmVzZXJ2ZVVzZXNSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRINCgVjb3VudBgDIAEoDSImChNSZXNlcnZlVXNlc1Jlc3BvbnNlEg8KB2dyYW50ZWQYASABKA0iTQoQR2VuZXJhdGlvblJlY29yZBIOCgZyZWNvcmQYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMEhYKDnNpZ25lcl92ZXJzaW9uGAMgASgNIjsKGkdldEdlbmVyYXRpb25SZWNvcmRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDSJwChtHZXRHZW5lcmF0aW9uUmVjb3JkUmVzcG9uc2USQAoRZ2VuZXJhdGlvbl9yZWNvcmQYASABKAsyJS5jbGF2aWdlci5zdG9yYWdlLnYxLkdlbmVyYXRpb25SZWNvcmQSDwoHdmVyc2lvbhgCIAEoDTKeEAoSS2V5TWF0ZXJpYWxTZXJ2aWNlEmsKDUNyZWF0ZUtleXJpbmcSKS5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleXJpbmdSZXF1ZXN0GiouY2xhdmlnZXIuc3RvcmFnZS52MS5DcmVhdGVLZXlyaW5nUmVzcG9uc2UiA5ACAhKGAQoWTGlzdEtleXJpbmdHZW5lcmF0aW9ucxIyLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEtleXJpbmdHZW5lcmF0aW9uc1JlcXVlc3QaMy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXNwb25zZSIDkAIBEoABChRBZGRLZXlyaW5nR2VuZXJhdGlvbhIwLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5cmluZ0dlbmVyYXRpb25SZXF1ZXN0GjEuY2xhdmlnZXIuc3RvcmFnZS52MS5BZGRLZXlyaW5nR2VuZXJhdGlvblJlc3BvbnNlIgOQAgISjwEKGUxpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnMSNS5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnNSZXF1ZXN0GjYuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0U3VwZXJzZWRlZEdlbmVyYXRpb25zUmVzcG9uc2UiA5ACARKGAQoWTGlzdFN1cGVyc2VkZWRNYXRlcmlhbBIyLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdFN1cGVyc2VkZWRNYXRlcmlhbFJlcXVlc3QaMy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXNwb25zZSIDkAIBEnEKD1JlcGxhY2VNYXRlcmlhbBIrLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVwbGFjZU1hdGVyaWFsUmVxdWVzdBosLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVwbGFjZU1hdGVyaWFsUmVzcG9uc2UiA5ACAhKAAQoURW5kS2V5cmluZ0dlbmVyYXRpb24SMC5jbGF2aWdlci5zdG9yYWdlLnYxLkVuZEtleXJpbmdHZW5lcmF0aW9uUmVxdWVzdBoxLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRW5kS2V5cmluZ0dlbmVyYXRpb25SZXNwb25zZSIDkAICEnQKEEFkb3B0UmVjb3ZlcnlLZXkSLC5jbGF2aWdlci5zdG9yYWdlLnYxLkFkb3B0UmVjb3ZlcnlLZXlSZXF1ZXN0Gi0uY2xhdmlnZXIuc3RvcmFnZS52MS5BZG9wdFJlY292ZXJ5S2V5UmVzcG9uc2UiA5ACAhKMAQoYTGlzdEZvcmVpZ25SZWNvdmVyeVdyYXBzEjQuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0Rm9yZWlnblJlY292ZXJ5V3JhcHNSZXF1ZXN0GjUuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0Rm9yZWlnblJlY292ZXJ5V3JhcHNSZXNwb25zZSIDkAIBEoABChRSZXBsYWNlUmVjb3ZlcnlXcmFwcxIwLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVwbGFjZVJlY292ZXJ5V3JhcHNSZXF1ZXN0GjEuY2xhdmlnZXIuc3RvcmFnZS52MS5SZXBsYWNlUmVjb3ZlcnlXcmFwc1Jlc3BvbnNlIgOQAgISawoNUmVjb3JkQ3VzdG9keRIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVjb3JkQ3VzdG9keVJlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLlJlY29yZEN1c3RvZHlSZXNwb25zZSIDkAICEmUKC0xpc3RDdXN0b2R5EicuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0Q3VzdG9keVJlcXVlc3QaKC5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RDdXN0b2R5UmVzcG9uc2UiA5ACARJfCglDcmVhdGVLZXkSJS5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleVJlcXVlc3QaJi5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleVJlc3BvbnNlIgOQAgISawoNQWRkS2V5VmVyc2lvbhIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5VmVyc2lvblJlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLkFkZEtleVZlcnNpb25SZXNwb25zZSIDkAICEm4KDkdldEtleU1hdGVyaWFsEiouY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRLZXlNYXRlcmlhbFJlcXVlc3QaKy5jbGF2aWdlci5zdG9yYWdlLnYxLkdldEtleU1hdGVyaWFsUmVzcG9uc2UiA5ACARJ9ChNHZXRHZW5lcmF0aW9uUmVjb3JkEi8uY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRHZW5lcmF0aW9uUmVjb3JkUmVxdWVzdBowLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0R2VuZXJhdGlvblJlY29yZFJlc3BvbnNlIgOQAgESZQoLUmVzZXJ2ZVVzZXMSJy5jbGF2aWdlci5zdG9yYWdlLnYxLlJlc2VydmVVc2VzUmVxdWVzdBooLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVzZXJ2ZVVzZXNSZXNwb25zZSIDkAICYgZwcm90bzM", [file_claviger_storage_v1_key, file_google_protobuf_timestamp]);
 
 /**
  * The client's own request, which the generator carries out.
@@ -79,6 +81,13 @@ export type CreateKeyringRequest = Message<"claviger.storage.v1.CreateKeyringReq
    * @generated from field: bytes recovery_wrap = 5;
    */
   recoveryWrap: Uint8Array;
+
+  /**
+   * Names the recovery key, 16 hexadecimal digits; it must be the newest.
+   *
+   * @generated from field: string recovery_key = 6;
+   */
+  recoveryKey: string;
 };
 
 /**
@@ -203,6 +212,11 @@ export type AddKeyringGenerationRequest = Message<"claviger.storage.v1.AddKeyrin
    * @generated from field: bytes recovery_wrap = 5;
    */
   recoveryWrap: Uint8Array;
+
+  /**
+   * @generated from field: string recovery_key = 6;
+   */
+  recoveryKey: string;
 };
 
 /**
@@ -532,6 +546,295 @@ export const EndKeyringGenerationResponseSchema: GenMessage<EndKeyringGeneration
   messageDesc(file_claviger_storage_v1_key_material, 18);
 
 /**
+ * @generated from message claviger.storage.v1.AdoptRecoveryKeyRequest
+ */
+export type AdoptRecoveryKeyRequest = Message<"claviger.storage.v1.AdoptRecoveryKeyRequest"> & {
+  /**
+   * 16 hexadecimal digits each.
+   *
+   * @generated from field: string from = 1;
+   */
+  from: string;
+
+  /**
+   * @generated from field: string to = 2;
+   */
+  to: string;
+};
+
+/**
+ * Describes the message claviger.storage.v1.AdoptRecoveryKeyRequest.
+ * Use `create(AdoptRecoveryKeyRequestSchema)` to create a new message.
+ */
+export const AdoptRecoveryKeyRequestSchema: GenMessage<AdoptRecoveryKeyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 19);
+
+/**
+ * @generated from message claviger.storage.v1.AdoptRecoveryKeyResponse
+ */
+export type AdoptRecoveryKeyResponse = Message<"claviger.storage.v1.AdoptRecoveryKeyResponse"> & {
+};
+
+/**
+ * Describes the message claviger.storage.v1.AdoptRecoveryKeyResponse.
+ * Use `create(AdoptRecoveryKeyResponseSchema)` to create a new message.
+ */
+export const AdoptRecoveryKeyResponseSchema: GenMessage<AdoptRecoveryKeyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 20);
+
+/**
+ * @generated from message claviger.storage.v1.ListForeignRecoveryWrapsRequest
+ */
+export type ListForeignRecoveryWrapsRequest = Message<"claviger.storage.v1.ListForeignRecoveryWrapsRequest"> & {
+  /**
+   * The recovery key that they are not for.
+   *
+   * @generated from field: string recovery_key = 1;
+   */
+  recoveryKey: string;
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListForeignRecoveryWrapsRequest.
+ * Use `create(ListForeignRecoveryWrapsRequestSchema)` to create a new message.
+ */
+export const ListForeignRecoveryWrapsRequestSchema: GenMessage<ListForeignRecoveryWrapsRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 21);
+
+/**
+ * @generated from message claviger.storage.v1.ListForeignRecoveryWrapsResponse
+ */
+export type ListForeignRecoveryWrapsResponse = Message<"claviger.storage.v1.ListForeignRecoveryWrapsResponse"> & {
+  /**
+   * At most 200: ask again once these are replaced.
+   *
+   * @generated from field: repeated claviger.storage.v1.RecoveryWrap wraps = 1;
+   */
+  wraps: RecoveryWrap[];
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListForeignRecoveryWrapsResponse.
+ * Use `create(ListForeignRecoveryWrapsResponseSchema)` to create a new message.
+ */
+export const ListForeignRecoveryWrapsResponseSchema: GenMessage<ListForeignRecoveryWrapsResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 22);
+
+/**
+ * @generated from message claviger.storage.v1.RecoveryWrap
+ */
+export type RecoveryWrap = Message<"claviger.storage.v1.RecoveryWrap"> & {
+  /**
+   * @generated from field: string keyring = 1;
+   */
+  keyring: string;
+
+  /**
+   * @generated from field: uint32 generation = 2;
+   */
+  generation: number;
+
+  /**
+   * @generated from field: bytes recovery_wrap = 3;
+   */
+  recoveryWrap: Uint8Array;
+
+  /**
+   * @generated from field: string recovery_key = 4;
+   */
+  recoveryKey: string;
+};
+
+/**
+ * Describes the message claviger.storage.v1.RecoveryWrap.
+ * Use `create(RecoveryWrapSchema)` to create a new message.
+ */
+export const RecoveryWrapSchema: GenMessage<RecoveryWrap> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 23);
+
+/**
+ * @generated from message claviger.storage.v1.ReplaceRecoveryWrapsRequest
+ */
+export type ReplaceRecoveryWrapsRequest = Message<"claviger.storage.v1.ReplaceRecoveryWrapsRequest"> & {
+  /**
+   * The newest.
+   *
+   * @generated from field: string recovery_key = 1;
+   */
+  recoveryKey: string;
+
+  /**
+   * At most 200.
+   *
+   * @generated from field: repeated claviger.storage.v1.RecoveryWrapReplacement replacements = 2;
+   */
+  replacements: RecoveryWrapReplacement[];
+};
+
+/**
+ * Describes the message claviger.storage.v1.ReplaceRecoveryWrapsRequest.
+ * Use `create(ReplaceRecoveryWrapsRequestSchema)` to create a new message.
+ */
+export const ReplaceRecoveryWrapsRequestSchema: GenMessage<ReplaceRecoveryWrapsRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 24);
+
+/**
+ * @generated from message claviger.storage.v1.RecoveryWrapReplacement
+ */
+export type RecoveryWrapReplacement = Message<"claviger.storage.v1.RecoveryWrapReplacement"> & {
+  /**
+   * @generated from field: string keyring = 1;
+   */
+  keyring: string;
+
+  /**
+   * @generated from field: uint32 generation = 2;
+   */
+  generation: number;
+
+  /**
+   * SHA-256 of the wrap that this replaces.
+   *
+   * @generated from field: bytes replaced_digest = 3;
+   */
+  replacedDigest: Uint8Array;
+
+  /**
+   * @generated from field: bytes recovery_wrap = 4;
+   */
+  recoveryWrap: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.storage.v1.RecoveryWrapReplacement.
+ * Use `create(RecoveryWrapReplacementSchema)` to create a new message.
+ */
+export const RecoveryWrapReplacementSchema: GenMessage<RecoveryWrapReplacement> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 25);
+
+/**
+ * @generated from message claviger.storage.v1.ReplaceRecoveryWrapsResponse
+ */
+export type ReplaceRecoveryWrapsResponse = Message<"claviger.storage.v1.ReplaceRecoveryWrapsResponse"> & {
+  /**
+   * @generated from field: uint32 replaced = 1;
+   */
+  replaced: number;
+};
+
+/**
+ * Describes the message claviger.storage.v1.ReplaceRecoveryWrapsResponse.
+ * Use `create(ReplaceRecoveryWrapsResponseSchema)` to create a new message.
+ */
+export const ReplaceRecoveryWrapsResponseSchema: GenMessage<ReplaceRecoveryWrapsResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 26);
+
+/**
+ * A custodian says that a share is in their hands; the generator has seen that it is.
+ *
+ * @generated from message claviger.storage.v1.RecordCustodyRequest
+ */
+export type RecordCustodyRequest = Message<"claviger.storage.v1.RecordCustodyRequest"> & {
+  /**
+   * @generated from field: string identity = 1;
+   */
+  identity: string;
+
+  /**
+   * @generated from field: string recovery_key = 2;
+   */
+  recoveryKey: string;
+
+  /**
+   * @generated from field: uint32 share = 3;
+   */
+  share: number;
+};
+
+/**
+ * Describes the message claviger.storage.v1.RecordCustodyRequest.
+ * Use `create(RecordCustodyRequestSchema)` to create a new message.
+ */
+export const RecordCustodyRequestSchema: GenMessage<RecordCustodyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 27);
+
+/**
+ * @generated from message claviger.storage.v1.RecordCustodyResponse
+ */
+export type RecordCustodyResponse = Message<"claviger.storage.v1.RecordCustodyResponse"> & {
+};
+
+/**
+ * Describes the message claviger.storage.v1.RecordCustodyResponse.
+ * Use `create(RecordCustodyResponseSchema)` to create a new message.
+ */
+export const RecordCustodyResponseSchema: GenMessage<RecordCustodyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 28);
+
+/**
+ * @generated from message claviger.storage.v1.ListCustodyRequest
+ */
+export type ListCustodyRequest = Message<"claviger.storage.v1.ListCustodyRequest"> & {
+  /**
+   * @generated from field: string recovery_key = 1;
+   */
+  recoveryKey: string;
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListCustodyRequest.
+ * Use `create(ListCustodyRequestSchema)` to create a new message.
+ */
+export const ListCustodyRequestSchema: GenMessage<ListCustodyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 29);
+
+/**
+ * @generated from message claviger.storage.v1.ListCustodyResponse
+ */
+export type ListCustodyResponse = Message<"claviger.storage.v1.ListCustodyResponse"> & {
+  /**
+   * At most 1000.
+   *
+   * @generated from field: repeated claviger.storage.v1.Custodian custodians = 1;
+   */
+  custodians: Custodian[];
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListCustodyResponse.
+ * Use `create(ListCustodyResponseSchema)` to create a new message.
+ */
+export const ListCustodyResponseSchema: GenMessage<ListCustodyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 30);
+
+/**
+ * @generated from message claviger.storage.v1.Custodian
+ */
+export type Custodian = Message<"claviger.storage.v1.Custodian"> & {
+  /**
+   * @generated from field: uint32 share = 1;
+   */
+  share: number;
+
+  /**
+   * @generated from field: string identity = 2;
+   */
+  identity: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp acknowledged_at = 3;
+   */
+  acknowledgedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message claviger.storage.v1.Custodian.
+ * Use `create(CustodianSchema)` to create a new message.
+ */
+export const CustodianSchema: GenMessage<Custodian> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 31);
+
+/**
  * @generated from message claviger.storage.v1.CreateKeyRequest
  */
 export type CreateKeyRequest = Message<"claviger.storage.v1.CreateKeyRequest"> & {
@@ -613,7 +916,7 @@ export type CreateKeyRequest = Message<"claviger.storage.v1.CreateKeyRequest"> &
  * Use `create(CreateKeyRequestSchema)` to create a new message.
  */
 export const CreateKeyRequestSchema: GenMessage<CreateKeyRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 19);
+  messageDesc(file_claviger_storage_v1_key_material, 32);
 
 /**
  * @generated from message claviger.storage.v1.CreateKeyResponse
@@ -630,7 +933,7 @@ export type CreateKeyResponse = Message<"claviger.storage.v1.CreateKeyResponse">
  * Use `create(CreateKeyResponseSchema)` to create a new message.
  */
 export const CreateKeyResponseSchema: GenMessage<CreateKeyResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 20);
+  messageDesc(file_claviger_storage_v1_key_material, 33);
 
 /**
  * @generated from message claviger.storage.v1.AddKeyVersionRequest
@@ -684,7 +987,7 @@ export type AddKeyVersionRequest = Message<"claviger.storage.v1.AddKeyVersionReq
  * Use `create(AddKeyVersionRequestSchema)` to create a new message.
  */
 export const AddKeyVersionRequestSchema: GenMessage<AddKeyVersionRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 21);
+  messageDesc(file_claviger_storage_v1_key_material, 34);
 
 /**
  * @generated from message claviger.storage.v1.AddKeyVersionResponse
@@ -701,7 +1004,7 @@ export type AddKeyVersionResponse = Message<"claviger.storage.v1.AddKeyVersionRe
  * Use `create(AddKeyVersionResponseSchema)` to create a new message.
  */
 export const AddKeyVersionResponseSchema: GenMessage<AddKeyVersionResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 22);
+  messageDesc(file_claviger_storage_v1_key_material, 35);
 
 /**
  * @generated from message claviger.storage.v1.GetKeyMaterialRequest
@@ -725,7 +1028,7 @@ export type GetKeyMaterialRequest = Message<"claviger.storage.v1.GetKeyMaterialR
  * Use `create(GetKeyMaterialRequestSchema)` to create a new message.
  */
 export const GetKeyMaterialRequestSchema: GenMessage<GetKeyMaterialRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 23);
+  messageDesc(file_claviger_storage_v1_key_material, 36);
 
 /**
  * @generated from message claviger.storage.v1.GetKeyMaterialResponse
@@ -752,7 +1055,7 @@ export type GetKeyMaterialResponse = Message<"claviger.storage.v1.GetKeyMaterial
  * Use `create(GetKeyMaterialResponseSchema)` to create a new message.
  */
 export const GetKeyMaterialResponseSchema: GenMessage<GetKeyMaterialResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 24);
+  messageDesc(file_claviger_storage_v1_key_material, 37);
 
 /**
  * @generated from message claviger.storage.v1.ReserveUsesRequest
@@ -781,7 +1084,7 @@ export type ReserveUsesRequest = Message<"claviger.storage.v1.ReserveUsesRequest
  * Use `create(ReserveUsesRequestSchema)` to create a new message.
  */
 export const ReserveUsesRequestSchema: GenMessage<ReserveUsesRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 25);
+  messageDesc(file_claviger_storage_v1_key_material, 38);
 
 /**
  * @generated from message claviger.storage.v1.ReserveUsesResponse
@@ -800,7 +1103,7 @@ export type ReserveUsesResponse = Message<"claviger.storage.v1.ReserveUsesRespon
  * Use `create(ReserveUsesResponseSchema)` to create a new message.
  */
 export const ReserveUsesResponseSchema: GenMessage<ReserveUsesResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 26);
+  messageDesc(file_claviger_storage_v1_key_material, 39);
 
 /**
  * How a version came to be, signed by the generator (docs/formats.md).
@@ -833,7 +1136,7 @@ export type GenerationRecord = Message<"claviger.storage.v1.GenerationRecord"> &
  * Use `create(GenerationRecordSchema)` to create a new message.
  */
 export const GenerationRecordSchema: GenMessage<GenerationRecord> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 27);
+  messageDesc(file_claviger_storage_v1_key_material, 40);
 
 /**
  * @generated from message claviger.storage.v1.GetGenerationRecordRequest
@@ -857,7 +1160,7 @@ export type GetGenerationRecordRequest = Message<"claviger.storage.v1.GetGenerat
  * Use `create(GetGenerationRecordRequestSchema)` to create a new message.
  */
 export const GetGenerationRecordRequestSchema: GenMessage<GetGenerationRecordRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 28);
+  messageDesc(file_claviger_storage_v1_key_material, 41);
 
 /**
  * @generated from message claviger.storage.v1.GetGenerationRecordResponse
@@ -879,7 +1182,7 @@ export type GetGenerationRecordResponse = Message<"claviger.storage.v1.GetGenera
  * Use `create(GetGenerationRecordResponseSchema)` to create a new message.
  */
 export const GetGenerationRecordResponseSchema: GenMessage<GetGenerationRecordResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 29);
+  messageDesc(file_claviger_storage_v1_key_material, 42);
 
 /**
  * KeyMaterialService carries wrapped material between storage and the generator. Nobody else may
@@ -953,6 +1256,52 @@ export const KeyMaterialService: GenService<{
     methodKind: "unary";
     input: typeof EndKeyringGenerationRequestSchema;
     output: typeof EndKeyringGenerationResponseSchema;
+  },
+  /**
+   * Another recovery key takes the newest one's place: new generations are wrapped for it from then on.
+   *
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.AdoptRecoveryKey
+   */
+  adoptRecoveryKey: {
+    methodKind: "unary";
+    input: typeof AdoptRecoveryKeyRequestSchema;
+    output: typeof AdoptRecoveryKeyResponseSchema;
+  },
+  /**
+   * Generations in use whose wrap is for another recovery key.
+   *
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.ListForeignRecoveryWraps
+   */
+  listForeignRecoveryWraps: {
+    methodKind: "unary";
+    input: typeof ListForeignRecoveryWrapsRequestSchema;
+    output: typeof ListForeignRecoveryWrapsResponseSchema;
+  },
+  /**
+   * Puts the same keys under the newest recovery key, where nothing changed the wraps meanwhile.
+   *
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.ReplaceRecoveryWraps
+   */
+  replaceRecoveryWraps: {
+    methodKind: "unary";
+    input: typeof ReplaceRecoveryWrapsRequestSchema;
+    output: typeof ReplaceRecoveryWrapsResponseSchema;
+  },
+  /**
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.RecordCustody
+   */
+  recordCustody: {
+    methodKind: "unary";
+    input: typeof RecordCustodyRequestSchema;
+    output: typeof RecordCustodyResponseSchema;
+  },
+  /**
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.ListCustody
+   */
+  listCustody: {
+    methodKind: "unary";
+    input: typeof ListCustodyRequestSchema;
+    output: typeof ListCustodyResponseSchema;
   },
   /**
    * @generated from rpc claviger.storage.v1.KeyMaterialService.CreateKey

@@ -5,9 +5,10 @@ import { readSettings } from "@claviger/config";
 import { DomainError } from "@claviger/domain-error";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { openPkcs11Hsm } from "../hsm/pkcs11-hsm.ts";
+import { recoveryKeyId } from "../hsm/recovery-key.ts";
 import { beginToken } from "../hsm/token-ceremony.ts";
 import { profiles, requireFit } from "../profile.ts";
-import { checkCustody, recoveryKeyId, splitRecoveryKey } from "./shares.ts";
+import { checkCustody, shareDigest, shareProof, splitRecoveryKey } from "./shares.ts";
 import {
   acceptToken,
   bindTranscript,
@@ -93,6 +94,7 @@ async function holdCeremony(): Promise<void> {
       token: { label: settings.tokenLabel, serial: token.tokenSerial, model: token.model },
       recoveryKey: recoveryKeyId(recoveryKey),
       custody: { threshold: settings.threshold, shares: settings.shares },
+      shareDigests: shares.map((share) => shareDigest(shareProof(share))),
       recoveryWraps: wraps,
     } as const;
     writeTranscript(settings.directory, await bindTranscript(transcript, (data) => token.bindingMac(data)));

@@ -15,10 +15,10 @@ import {
 } from "@claviger/backup";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { afterAll, expect, test } from "vitest";
+import { recoveryKeyId } from "../hsm/recovery-key.ts";
 import { kwpWrap } from "../mechanisms/symmetric.ts";
 import { backupMac } from "./backup-binding.ts";
 import { openBackup, requireGenuineBackup, sectionFile } from "./opened-backup.ts";
-import { recoveryKeyId } from "./shares.ts";
 import { bindTranscript } from "./transcript.ts";
 
 const root = mkdtempSync(join(tmpdir(), "claviger-opened-"));
@@ -46,6 +46,7 @@ const transcript = await bindTranscript(
     token: { label: "claviger", serial: "0001", model: "an HSM" },
     recoveryKey: header.recoveryKey,
     custody: { threshold: 2, shares: 3 },
+    shareDigests: [],
     recoveryWraps: { "binding-mac": wrap(bindingKey) },
   },
   mac,

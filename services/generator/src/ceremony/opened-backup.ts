@@ -14,9 +14,9 @@ import {
 } from "@claviger/backup";
 import { DomainError } from "@claviger/domain-error";
 import type { SecretBytes } from "@claviger/secret-bytes";
+import { recoveryKeyId } from "../hsm/recovery-key.ts";
 import { kwpUnwrap } from "../mechanisms/symmetric.ts";
 import { backupMac } from "./backup-binding.ts";
-import { recoveryKeyId } from "./shares.ts";
 import { type CeremonyTranscript, requireGenuine } from "./transcript.ts";
 
 /** A backup whose every byte was found to be what was written, and whose token vouched for it. */

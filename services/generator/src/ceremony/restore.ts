@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { readSettings } from "@claviger/config";
 import { DomainError, exitCodeOf, isDomainError } from "@claviger/domain-error";
 import type { SecretBytes } from "@claviger/secret-bytes";
+import { recoveryKeyId } from "../hsm/recovery-key.ts";
 import { restoreToken } from "../hsm/token-restoration.ts";
+import { recoveryKeyOfShares } from "./given-shares.ts";
 import {
   type KeyringKeyWrap,
   openBackup,
@@ -11,7 +13,6 @@ import {
   sectionFile,
   unwrapWith,
 } from "./opened-backup.ts";
-import { combineShares, recoveryKeyId } from "./shares.ts";
 import {
   acceptToken,
   bindTranscript,
@@ -36,14 +37,13 @@ const settings = readSettings(process.env, (reader) => ({
   step: reader.choice("CLAVIGER_RESTORE_STEP", ["open", "token"]),
   shares: reader.integer("CLAVIGER_RESTORE_SHARES", { min: 1, max: 16 }),
 }));
-const firstShare = 3;
 const sealPrefix = "seal-";
 const restored = join(settings.directory, "restore");
 const factsFile = join(restored, "backup.json");
 
 process.umask(0o077);
 try {
-  using recoveryKey = await recoveryKeyOfShares();
+  using recoveryKey = await recoveryKeyOfShares(settings.shares);
   if (settings.step === "open") await open(recoveryKey);
   else await fillToken(recoveryKey);
 } catch (error) {
@@ -51,19 +51,6 @@ try {
   process.stderr.write(`error: ${(error as Error).message}\n`);
   if (isDomainError(error) && error.hint !== undefined) process.stderr.write(`hint: ${error.hint}\n`);
   process.exitCode = exitCodeOf(error);
-}
-
-async function recoveryKeyOfShares(): Promise<SecretBytes> {
-  const texts = Array.from({ length: settings.shares }, (_, at) => readFileSync(firstShare + at, "utf8"));
-  try {
-    return await combineShares(texts);
-  } catch (cause) {
-    // A share that does not fit is nothing that was typed wrong: nothing has happened, and it is exit 5.
-    throw new DomainError("failed-precondition", (cause as Error).message, {
-      hint: "each share is a file of its own, as the ceremony made it",
-      cause,
-    });
-  }
 }
 
 async function open(recoveryKey: SecretBytes): Promise<void> {

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { combine, split } from "shamir-secret-sharing";
+import { recoveryKeyId } from "../hsm/recovery-key.ts";
 
 export interface Custody {
   /** m: how many shares open the recovery key. */
@@ -13,20 +14,20 @@ export interface Custody {
 const header = "claviger-recovery-share/v1";
 const sharesMax = 16;
 
-/** Names the recovery key without telling it: eight bytes of a hash under a domain of its own. */
-export function recoveryKeyId(key: SecretBytes): string {
-  return createHash("sha256")
-    .update("claviger/recovery-key-id/v1\0")
-    .update(key.expose())
-    .digest("hex")
-    .slice(0, 16);
+/** What a share's holder alone can compute of it, and what of that may be kept for all to see. */
+export function shareProof(text: string): Buffer {
+  return createHash("sha256").update("claviger/share-proof/v1\0").update(text).digest();
+}
+
+export function shareDigest(proof: Uint8Array): string {
+  return createHash("sha256").update(proof).digest("base64");
 }
 
 /** @throws DomainError `invalid-argument` */
 export function checkCustody({ shares, threshold }: Custody): void {
   if (threshold >= 2 && threshold <= shares && shares <= sharesMax) return;
   throw new DomainError("invalid-argument", `custody needs 2 ≤ threshold ≤ shares ≤ ${sharesMax}`, {
-    hint: "CLAVIGER_RECOVERY_THRESHOLD and CLAVIGER_RECOVERY_SHARES say how many open it, and how many there are",
+    hint: "the threshold says how many open it (CLAVIGER_RECOVERY_THRESHOLD for the first ceremony), shares how many there are",
   });
 }
 

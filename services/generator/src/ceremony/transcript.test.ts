@@ -22,6 +22,7 @@ const transcript: UnboundTranscript = {
   token: { label: "claviger", serial: "0001", model: "an HSM" },
   recoveryKey: "k",
   custody: { threshold: 2, shares: 3 },
+  shareDigests: [],
   recoveryWraps: {},
 };
 

@@ -11,10 +11,14 @@ export interface CeremonyTranscript {
   token: { label: string; serial: string; model: string };
   recoveryKey: string;
   custody: { threshold: number; shares: number };
+  /** Of each share: what tells whether somebody holds it (`shareDigest`). */
+  shareDigests: string[];
   /** RFC 5649, base64. */
   recoveryWraps: Record<string, string>;
   /** Tokens that an administrator of the host accepted in the place of the one before. */
   acceptedTokens?: { serial: string; insteadOf: string; acceptedAt: string }[];
+  /** Recovery keys that took the place of the one before, with other shares. */
+  custodyChanges?: { recoveryKey: string; insteadOf: string; changedAt: string }[];
   /** Restores from a backup, each into the token that is named. */
   restores?: { backup: string; madeAt: string; restoredAt: string; serial: string }[];
   /** Base64: what the token's binding key makes of all the rest. */
@@ -25,6 +29,7 @@ export type UnboundTranscript = Omit<CeremonyTranscript, "mac">;
 type BindingMac = (data: Uint8Array) => Promise<Buffer> | Buffer;
 
 const macDomain = "claviger/ceremony/v1\0";
+const transcriptFile = "ceremony.json";
 
 /** Binds a transcript to the token: whoever changes the file without the PIN is found out. */
 export async function bindTranscript(
@@ -55,8 +60,8 @@ function boundBytes(unbound: UnboundTranscript): Buffer {
 }
 
 /** Undefined where no ceremony was held. @throws DomainError `integrity` */
-export function readTranscript(directory: string): CeremonyTranscript | undefined {
-  const path = join(directory, "ceremony.json");
+export function readTranscript(directory: string, name = transcriptFile): CeremonyTranscript | undefined {
+  const path = join(directory, name);
   if (!existsSync(path)) return undefined;
   try {
     const transcript = JSON.parse(readFileSync(path, "utf8")) as CeremonyTranscript;
@@ -69,9 +74,22 @@ export function readTranscript(directory: string): CeremonyTranscript | undefine
   });
 }
 
+/** @throws DomainError `failed-precondition` where no ceremony was held */
+export function requireTranscript(directory: string): CeremonyTranscript {
+  const transcript = readTranscript(directory);
+  if (transcript !== undefined) return transcript;
+  throw new DomainError("failed-precondition", "no ceremony was held: there is no ceremony.json", {
+    hint: "`claviger init` holds it; if it was held, put the file back",
+  });
+}
+
 /** Whole or not at all: its presence says that the ceremony is whole. */
-export function writeTranscript(directory: string, transcript: CeremonyTranscript): void {
-  const path = join(directory, "ceremony.json");
+export function writeTranscript(
+  directory: string,
+  transcript: CeremonyTranscript,
+  name = transcriptFile,
+): void {
+  const path = join(directory, name);
   writeFileSync(`${path}.new`, `${JSON.stringify(transcript, null, 2)}\n`, { mode: 0o600, flush: true });
   renameSync(`${path}.new`, path);
 }

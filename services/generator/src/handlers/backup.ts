@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { canonicalJson } from "@claviger/audit-record";
+import type { Client } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
+import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { Handlers } from "@claviger/rpc";
 import { sealSecret } from "@claviger/sealed-secret";
 import type { SecretBytes } from "@claviger/secret-bytes";
@@ -10,12 +12,15 @@ import { backupMac } from "../ceremony/backup-binding.ts";
 import type { CeremonyTranscript } from "../ceremony/transcript.ts";
 import type { TestedRandom } from "../health/tested-random.ts";
 import type { Hsm } from "../hsm/port.ts";
+import { custodyHandlers } from "./custody.ts";
 
 export interface BackupOptions {
   hsm: Hsm;
   random: TestedRandom;
   attester: Attester;
-  transcript: CeremonyTranscript;
+  storage: Client<typeof KeyMaterialService>;
+  /** As it is now: a ceremony may change it while this process runs. */
+  transcript: () => Promise<CeremonyTranscript>;
   trustDomain: string;
   now: () => Date;
 }
@@ -26,23 +31,27 @@ const recordVersion = 1;
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export function backupHandlers(options: BackupOptions): Handlers<typeof BackupService, undefined> {
-  const { attester, hsm, now, random, transcript, trustDomain } = options;
+  const { attester, hsm, now, random, trustDomain } = options;
   const { beginBackup } = BackupService.method;
   return {
+    ...custodyHandlers(options),
     async beginBackup({ recipientPublicKey }, context) {
       using key: SecretBytes = await random.mixed(backupKeyBytes);
       const backupId = randomUUID();
       const method = `${BackupService.typeName}/${beginBackup.name}`;
-      const wrappedKey = await hsm.wrapForRecovery(key);
+      const transcript = await options.transcript();
+      const { recoveryKey, recoveryWrap: wrappedKey } = await hsm.wrapForRecovery(key);
+      requireSettled(transcript.recoveryKey, recoveryKey);
       const sealedKey = await sealSecret(recipientPublicKey, { method, name: backupId, version: 1 }, key);
       context.note({ backup: backupId });
       const ceremony = Buffer.from(canonicalJson(transcript), "utf8");
-      return { backupId, sealedKey, wrappedKey, recoveryKey: transcript.recoveryKey, ceremony };
+      return { backupId, sealedKey, wrappedKey, recoveryKey, ceremony };
     },
-    async attestBackup({ backupId, manifestDigest }, context) {
+    async attestBackup({ backupId, manifestDigest, recoveryKey }, context) {
       if (!uuid.test(backupId) || manifestDigest.length !== digestBytes) {
         throw new DomainError("invalid-argument", "a backup's id and the SHA-256 of its manifest are wanted");
       }
+      requireSettled(recoveryKey, await hsm.recoveryKey());
       const manifest = Buffer.from(manifestDigest).toString("hex");
       context.note({ backup: backupId, manifest });
       const text = canonicalJson({
@@ -51,7 +60,7 @@ export function backupHandlers(options: BackupOptions): Handlers<typeof BackupSe
         trustDomain,
         backup: backupId,
         manifestSha256: manifest,
-        recoveryKey: transcript.recoveryKey,
+        recoveryKey,
         requester: context.caller.uri,
         module: hsm.describe(),
         attestedAt: now().toISOString(),
@@ -66,4 +75,14 @@ export function backupHandlers(options: BackupOptions): Handlers<typeof BackupSe
       };
     },
   };
+}
+
+/** A backup is under one recovery key, and so is all that it holds. */
+function requireSettled(expected: string, found: string): void {
+  if (expected === found) return;
+  throw new DomainError(
+    "failed-precondition",
+    `the recovery key is being changed: ${found} is in the HSM, and ${expected || "none"} was wanted`,
+    { hint: "once `claviger backup custodians change` has ended, make another backup" },
+  );
 }

@@ -1,19 +1,28 @@
 import type { KeyObject } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import type { SecretBytes } from "@claviger/secret-bytes";
-import pkcs11 from "pkcs11js";
+import type pkcs11 from "pkcs11js";
 import { type ConnectionOptions, HsmConnection } from "./connection.ts";
-import { generateIn } from "./generating.ts";
+import { generateIn, generateKeyringKeyIn } from "./generating.ts";
 import { asBuffer, digestSignature, ecdh, gcm, hmac, keyWrap, tagBytes } from "./mechanism-parameters.ts";
-import { createFrom, readSecret, takeIn, verifyInHsm } from "./passing-objects.ts";
-import type { GeneratedHsmKey, Hsm, HsmKey, HsmKeySpec, HsmSignature, KeyringKeyId } from "./port.ts";
+import { readSecret, takeIn, verifyInHsm } from "./passing-objects.ts";
+import type {
+  GeneratedHsmKey,
+  Hsm,
+  HsmKey,
+  HsmKeySpec,
+  HsmSignature,
+  KeyringKeyId,
+  RecoveryWrap,
+} from "./port.ts";
 import { publicKeyTemplate, readPublicKey } from "./public-keys.ts";
+import { currentRecoveryObject } from "./recovery-key.ts";
 import { describeToken, isPkcs11, loadModule, type Session, type TokenOptions } from "./sessions.ts";
 import * as templates from "./templates.ts";
 import type { TokenObjects } from "./token-objects.ts";
 import { createCapabilities } from "./vendor-profile.ts";
 import { padSecret, unpadSecret } from "./wrapped-secret.ts";
-import { rewrap, unwrap, wrap } from "./wrapping.ts";
+import { rewrap, unwrap, wrap, wrapBytes } from "./wrapping.ts";
 
 const macBytesMax = 64;
 /** Of RSA with 4096 bits. */
@@ -55,23 +64,11 @@ class Pkcs11Hsm implements Hsm {
     return this.#run(async (session) => this.#module.C_GenerateRandom(session, Buffer.alloc(lengthBytes)));
   }
 
-  async generateKeyringKey(id: KeyringKeyId): Promise<{ recoveryWrap: Buffer }> {
+  async generateKeyringKey(id: KeyringKeyId): Promise<RecoveryWrap> {
     return this.#run(async (session, objects) => {
-      const key = await this.#module.C_GenerateKeyAsync(
-        session,
-        { mechanism: pkcs11.CKM_AES_KEY_GEN },
-        templates.keyringKey(id),
-      );
-      try {
-        const recovery = objects.labelled(session, templates.labels.recovery);
-        const recoveryWrap = this.#module.C_WrapKey(session, keyWrap, recovery, key, Buffer.alloc(128));
-        this.#module.C_SetAttributeValue(session, key, templates.closed);
-        objects.remember(id, key);
-        return { recoveryWrap };
-      } catch (error) {
-        this.#module.C_DestroyObject(session, key);
-        throw error;
-      }
+      const { key, ...made } = await generateKeyringKeyIn(this.#module, session, id);
+      objects.remember(id, key);
+      return made;
     });
   }
 
@@ -95,26 +92,23 @@ class Pkcs11Hsm implements Hsm {
 
   async wrapSecret(keyringKey: KeyringKeyId, secret: SecretBytes): Promise<Buffer> {
     using padded = padSecret(secret); // Awaited here: where all sessions are busy, it is wanted only later.
-    return await this.#wrapWith(padded, (session, objects) => objects.keyringKey(session, keyringKey));
+    return await this.#run((session, objects) =>
+      wrapBytes(this.#module, session, objects.keyringKey(session, keyringKey), padded),
+    );
   }
 
-  #wrapWith(
-    secret: SecretBytes,
-    findWrappingKey: (session: Session, objects: TokenObjects) => Buffer,
-  ): Promise<Buffer> {
-    return this.#run(async (session, objects) => {
-      const wrapping = findWrappingKey(session, objects);
-      const object = createFrom(this.#module, session, secret, templates.secretToWrap);
-      try {
-        return await wrap(this.#module, session, wrapping, object);
-      } finally {
-        this.#module.C_DestroyObject(session, object);
-      }
+  async wrapForRecovery(secret: SecretBytes): Promise<RecoveryWrap> {
+    return this.#run(async (session) => {
+      const { handle, id } = currentRecoveryObject(this.#module, session);
+      return {
+        recoveryWrap: await wrapBytes(this.#module, session, handle, secret),
+        recoveryKey: id,
+      };
     });
   }
 
-  async wrapForRecovery(secret: SecretBytes): Promise<Buffer> {
-    return this.#wrapWith(secret, (session, objects) => objects.labelled(session, templates.labels.recovery));
+  async recoveryKey(): Promise<string> {
+    return this.#run((session) => currentRecoveryObject(this.#module, session).id);
   }
 
   async unwrapSecret(keyringKey: KeyringKeyId, wrapped: Uint8Array): Promise<SecretBytes> {

@@ -40,6 +40,12 @@ export type HsmSignature =
 /** A token object that wraps a keyring's keys, by its CKA_ID. */
 export type KeyringKeyId = string;
 
+/** RFC 5649, and which recovery key opens it. */
+export interface RecoveryWrap {
+  recoveryWrap: Buffer;
+  recoveryKey: string;
+}
+
 export interface GeneratedHsmKey {
   wrapped: Buffer;
   /** SubjectPublicKeyInfo in DER, for asymmetric kinds. */
@@ -57,7 +63,7 @@ export interface Hsm extends AsyncDisposable {
   random(lengthBytes: number): Promise<Buffer>;
 
   /** A new keyring key, and its wrap under the recovery key, made before it became non-extractable. */
-  generateKeyringKey(id: KeyringKeyId): Promise<{ recoveryWrap: Buffer }>;
+  generateKeyringKey(id: KeyringKeyId): Promise<RecoveryWrap>;
   /** Where the token has it no more, that is well. */
   destroyKeyringKey(id: KeyringKeyId): Promise<void>;
   /**
@@ -109,7 +115,9 @@ export interface Hsm extends AsyncDisposable {
   deriveSecret(key: HsmKey, peerPoint: Uint8Array, secretBytes: number): Promise<SecretBytes>;
 
   /** Wraps bytes so that only a quorum of the recovery key's custodians opens them again (RFC 5649). */
-  wrapForRecovery(secret: SecretBytes): Promise<Buffer>;
+  wrapForRecovery(secret: SecretBytes): Promise<RecoveryWrap>;
+  /** Names the recovery key that is in the HSM. */
+  recoveryKey(): Promise<string>;
   /** HMAC-SHA-256 with the key that binds material. */
   bindingMac(data: Uint8Array): Promise<Buffer>;
 }

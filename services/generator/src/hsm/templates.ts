@@ -69,7 +69,7 @@ const bindingMacKeyForm: Attributes = {
 };
 
 /** Wrap-only: what it wraps is opened outside the HSM alone, by a quorum of custodians. */
-export function recoveryKey(value: Buffer): pkcs11.Template {
+export function recoveryKey(value: Buffer, id: string): pkcs11.Template {
   return template({
     CKA_CLASS: CKO_SECRET_KEY,
     CKA_KEY_TYPE: CKK_AES,
@@ -83,8 +83,18 @@ export function recoveryKey(value: Buffer): pkcs11.Template {
     CKA_UNWRAP: false,
     CKA_WRAP: true,
     CKA_LABEL: labels.recovery,
+    CKA_ID: Buffer.from(id, "utf8"),
   });
 }
+
+/** Nothing: that there was something to write is what counts. */
+export const notice: pkcs11.Template = template({
+  CKA_CLASS: pkcs11.CKO_DATA,
+  CKA_TOKEN: true,
+  CKA_PRIVATE: true,
+  CKA_LABEL: "claviger-notice",
+  CKA_VALUE: Buffer.alloc(1),
+});
 
 /** Bytes of our own memory, on their way into a wrap. */
 export function secretToWrap(value: Buffer): pkcs11.Template {

@@ -1,8 +1,8 @@
-import { randomBytes } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
-import { SecretBytes } from "@claviger/secret-bytes";
+import type { SecretBytes } from "@claviger/secret-bytes";
 import pkcs11 from "pkcs11js";
 import { asBuffer, hmacWith, keyWrap } from "./mechanism-parameters.ts";
+import { createRecoveryObject } from "./recovery-key.ts";
 import {
   findToken,
   loadModule,
@@ -13,6 +13,7 @@ import {
   type TokenOptions,
 } from "./sessions.ts";
 import * as templates from "./templates.ts";
+import { mixedRandom } from "./token-random.ts";
 
 const recoveryKeyBytes = 32;
 
@@ -47,7 +48,7 @@ export function beginToken(
   const session = openSession(module, slot);
   logIn(module, session, options.pin);
   const recoveryKey = mixedRandom(module, session, recoveryKeyBytes);
-  const recovery = module.C_CreateObject(session, templates.recoveryKey(asBuffer(recoveryKey.expose())));
+  const { handle: recovery } = createRecoveryObject(module, session, recoveryKey);
   const binding = module.C_GenerateKey(
     session,
     { mechanism: pkcs11.CKM_GENERIC_SECRET_KEY_GEN },
@@ -98,10 +99,4 @@ function initialiseToken(
   module.C_Logout(session);
   module.C_CloseSession(session);
   return slot;
-}
-
-/** HSM and operating system combined, so that neither alone decides. */
-function mixedRandom(module: pkcs11.PKCS11, session: Session, lengthBytes: number): SecretBytes {
-  using theirs = SecretBytes.take(module.C_GenerateRandom(session, Buffer.alloc(lengthBytes)));
-  return SecretBytes.take(randomBytes(lengthBytes)).mix(theirs);
 }

@@ -21,7 +21,7 @@ export class TokenObjects {
   /** Looks at the token anew: undefined where it has no such object any more. */
   findKeyringKey(session: Session, id: KeyringKeyId): Buffer | undefined {
     this.#handles.delete(id);
-    return this.#search(session, templates.byKeyringKeyId(id))[0];
+    return search(this.#module, session, templates.byKeyringKeyId(id))[0];
   }
 
   labelled(session: Session, label: string): Buffer {
@@ -39,22 +39,27 @@ export class TokenObjects {
   #find(session: Session, name: string, template: pkcs11.Template): Buffer {
     const known = this.#handles.get(name);
     if (known !== undefined) return known;
-    const found = this.#search(session, template);
-    if (found.length !== 1) {
-      throw new DomainError(
-        "unavailable",
-        `the HSM has ${found.length} objects for ${name}, and one is wanted`,
-        { hint: "if the token was replaced, restore from a backup" },
-      );
-    }
-    this.#handles.set(name, found[0]!);
-    return found[0]!;
-  }
-
-  #search(session: Session, template: pkcs11.Template): Buffer[] {
-    this.#module.C_FindObjectsInit(session, template);
-    const found = this.#module.C_FindObjects(session, 2);
-    this.#module.C_FindObjectsFinal(session);
+    const found = only(name, search(this.#module, session, template));
+    this.#handles.set(name, found);
     return found;
   }
+}
+
+/** @throws DomainError `unavailable` where the token does not have exactly one such object */
+export function labelledObject(module: pkcs11.PKCS11, session: Session, label: string): Buffer {
+  return only(label, search(module, session, templates.byLabel(label)));
+}
+
+function search(module: pkcs11.PKCS11, session: Session, template: pkcs11.Template): Buffer[] {
+  module.C_FindObjectsInit(session, template);
+  const found = module.C_FindObjects(session, 2);
+  module.C_FindObjectsFinal(session);
+  return found;
+}
+
+function only(name: string, found: readonly Buffer[]): Buffer {
+  if (found.length === 1) return found[0]!;
+  throw new DomainError("unavailable", `the HSM has ${found.length} objects for ${name}, and one is wanted`, {
+    hint: "if the token was replaced, restore from a backup",
+  });
 }

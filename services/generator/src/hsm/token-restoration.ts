@@ -1,8 +1,9 @@
 import { DomainError } from "@claviger/domain-error";
 import type { SecretBytes } from "@claviger/secret-bytes";
 import type pkcs11 from "pkcs11js";
-import { asBuffer, hmacWith, keyWrap } from "./mechanism-parameters.ts";
+import { hmacWith, keyWrap } from "./mechanism-parameters.ts";
 import { createFrom } from "./passing-objects.ts";
+import { createRecoveryObject } from "./recovery-key.ts";
 import {
   findToken,
   loadModule,
@@ -46,7 +47,7 @@ export async function restoreToken(
   const session = openSession(module, slot);
   logIn(module, session, options.pin);
   for (const label of Object.values(templates.labels)) destroyAll(module, session, label);
-  module.C_CreateObject(session, templates.recoveryKey(asBuffer(recoveryKey.expose())));
+  createRecoveryObject(module, session, recoveryKey);
   const opening = createFrom(module, session, recoveryKey, templates.transportKey);
   const unwrap = (wrapped: Buffer, template: pkcs11.Template): Promise<Buffer> =>
     module.C_UnwrapKeyAsync(session, keyWrap, opening, wrapped, template);

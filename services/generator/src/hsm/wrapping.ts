@@ -1,8 +1,11 @@
 import { DomainError } from "@claviger/domain-error";
+import type { SecretBytes } from "@claviger/secret-bytes";
 import type pkcs11 from "pkcs11js";
 import { isGone } from "./connection.ts";
 import { asBuffer, keyWrap } from "./mechanism-parameters.ts";
+import { createFrom } from "./passing-objects.ts";
 import type { Session } from "./sessions.ts";
+import * as templates from "./templates.ts";
 
 const wrappedBytesMax = 64 * 1024;
 
@@ -29,6 +32,21 @@ export async function wrap(
   object: Buffer,
 ): Promise<Buffer> {
   return module.C_WrapKeyAsync(session, keyWrap, wrapping, object, Buffer.alloc(wrappedBytesMax));
+}
+
+/** Bytes of the generator's own memory, by way of an object that is there for this alone. */
+export async function wrapBytes(
+  module: pkcs11.PKCS11,
+  session: Session,
+  wrapping: Buffer,
+  secret: SecretBytes,
+): Promise<Buffer> {
+  const object = createFrom(module, session, secret, templates.secretToWrap);
+  try {
+    return await wrap(module, session, wrapping, object);
+  } finally {
+    module.C_DestroyObject(session, object);
+  }
 }
 
 /** What is under `from`, under `to`: it is neither read nor used on the way. @throws DomainError `integrity` */

@@ -18,6 +18,7 @@ import { listGenerations } from "../store/keyrings.ts";
 import { findVersion } from "../store/keys.ts";
 import { reserveUses } from "../uses.ts";
 import { admitOriginal } from "./admit-original.ts";
+import { custodyHandlers } from "./custody.ts";
 import { generationHandlers } from "./keyring-generations.ts";
 import { keyMessage, keyringMessage, versionMessage } from "./messages.ts";
 
@@ -26,6 +27,7 @@ export function keyMaterialHandlers(
 ): Handlers<typeof KeyMaterialService, Transaction> {
   return {
     ...generationHandlers(open),
+    ...custodyHandlers(open),
     async createKeyring(request, context) {
       const registry = open(context.unit);
       const original = await admitOriginal(registry, request.original, "keyrings.create", request.name);

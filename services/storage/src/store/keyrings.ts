@@ -14,6 +14,8 @@ export interface GenerationRow {
   generation: number;
   tokenObjectId: string;
   recoveryWrap: Buffer;
+  /** Names the recovery key that the wrap is for. */
+  recoveryKey: string;
   createdAt: Date;
 }
 
@@ -21,7 +23,7 @@ type Sealed<Row> = Row & { seal: Buffer };
 
 const keyringColumns = `name, created_at AS "createdAt", created_by AS "createdBy", seal`;
 const generationColumns = `keyring, generation, token_object_id AS "tokenObjectId",
-  recovery_wrap AS "recoveryWrap", created_at AS "createdAt", seal`;
+  recovery_wrap AS "recoveryWrap", recovery_key AS "recoveryKey", created_at AS "createdAt", seal`;
 
 export async function insertKeyring(tx: Transaction, sealer: RowSealer, row: KeyringRow): Promise<void> {
   await tx.query("INSERT INTO keyrings (name, created_at, created_by, seal) VALUES ($1, $2, $3, $4)", [
@@ -38,13 +40,15 @@ export async function insertGeneration(
   row: GenerationRow,
 ): Promise<void> {
   await tx.query(
-    `INSERT INTO keyring_generations (keyring, generation, token_object_id, recovery_wrap, created_at, seal)
-     VALUES ($1, $2, $3, $4, $5, $6)`,
+    `INSERT INTO keyring_generations (keyring, generation, token_object_id, recovery_wrap, recovery_key, created_at,
+       seal)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)`,
     [
       row.keyring,
       row.generation,
       row.tokenObjectId,
       row.recoveryWrap,
+      row.recoveryKey,
       row.createdAt,
       sealer.seal("keyring_generations", { ...row }),
     ],
@@ -93,6 +97,54 @@ export async function listGenerations(
     [keyring],
   );
   return rows.map((row) => openGeneration(sealer, row));
+}
+
+/** Locked until the transaction ends. */
+export async function findGeneration(
+  tx: Transaction,
+  sealer: RowSealer,
+  { generation, keyring }: { keyring: string; generation: number },
+): Promise<GenerationRow | undefined> {
+  const [row] = await tx.query<Sealed<GenerationRow>>(
+    `SELECT ${generationColumns} FROM keyring_generations WHERE keyring = $1 AND generation = $2 FOR UPDATE`,
+    [keyring, generation],
+  );
+  return row === undefined ? undefined : openGeneration(sealer, row);
+}
+
+/** Of those that have not ended: what ended is not wrapped for anybody again. */
+export async function listForeignWraps(
+  tx: Transaction,
+  sealer: RowSealer,
+  recoveryKey: string,
+  limit: number,
+): Promise<GenerationRow[]> {
+  const rows = await tx.query<Sealed<GenerationRow>>(
+    `SELECT ${generationColumns} FROM keyring_generations g
+     WHERE recovery_key <> $1 AND NOT EXISTS (SELECT 1 FROM keyring_generation_ends e
+                       WHERE e.keyring = g.keyring AND e.generation = g.generation)
+     ORDER BY keyring, generation LIMIT $2`,
+    [recoveryKey, limit],
+  );
+  return rows.map((row) => openGeneration(sealer, row));
+}
+
+export async function updateRecoveryWrap(
+  tx: Transaction,
+  sealer: RowSealer,
+  row: GenerationRow,
+): Promise<void> {
+  await tx.query(
+    `UPDATE keyring_generations SET recovery_wrap = $3, recovery_key = $4, seal = $5
+     WHERE keyring = $1 AND generation = $2`,
+    [
+      row.keyring,
+      row.generation,
+      row.recoveryWrap,
+      row.recoveryKey,
+      sealer.seal("keyring_generations", { ...row }),
+    ],
+  );
 }
 
 function openGeneration(sealer: RowSealer, { seal, ...row }: Sealed<GenerationRow>): GenerationRow {
