@@ -153,7 +153,11 @@ test("the scan finds a row of any sealed table that was written past Claviger, a
        .join("\n")} end $$`,
   );
   try {
-    expect(await findings()).toEqual([{ table: "key_versions", row: name }]);
+    expect(await findings()).toEqual([
+      { table: "key_versions", row: `${id}, 1` },
+      { table: "key_uses", row: `${id}, 1` },
+      { table: "key_versions", row: name },
+    ]);
   } finally {
     await house.superuser(
       `do $$ begin ${tables.map((table) => `insert into storage.${table} select * from storage.kept_${table}; drop table storage.kept_${table};`).join("\n")} end $$`,

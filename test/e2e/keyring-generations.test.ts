@@ -1,4 +1,6 @@
+import { join } from "node:path";
 import { expect, test } from "vitest";
+import { rowSealerFromFile } from "../../packages/row-seal/src/index.ts";
 import { unique, until, useInstallation } from "../harness/installation.ts";
 import { refusalOf } from "../harness/refusal.ts";
 
@@ -28,22 +30,27 @@ interface VersionRow {
   key_id: string;
   version: number;
   material: Buffer;
-  seal: Buffer;
 }
 
 function versionsOf(ring: string): Promise<VersionRow[]> {
   return house.superuser<VersionRow>(
-    `select v.key_id, v.version, v.material, v.seal from storage.key_versions v
+    `select v.key_id, v.version, v.material from storage.key_versions v
      join storage.keys k on k.id = v.key_id where k.keyring = $1 and v.material is not null order by k.name, v.version`,
     [ring],
   );
 }
 
+/** Old material in rows that are the newest otherwise, under storage's own seal: its ledger finds nothing wrong. */
 async function putBack(rows: readonly VersionRow[]): Promise<void> {
-  for (const { key_id, material, seal, version } of rows) {
+  const sealer = rowSealerFromFile(join(house.stateDirectory, "storage", "seal.key"));
+  for (const { key_id: keyId, material, version } of rows) {
+    const [now] = await house.superuser<{ state: string; createdAt: Date; revision: number }>(
+      `select state, created_at as "createdAt", revision from storage.key_versions where key_id = $1 and version = $2`,
+      [keyId, version],
+    );
     await house.superuser(
       "update storage.key_versions set material = $3, seal = $4 where key_id = $1 and version = $2",
-      [key_id, version, material, seal],
+      [keyId, version, material, sealer.seal("key_versions", { keyId, version, material, ...now! })],
     );
   }
 }

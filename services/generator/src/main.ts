@@ -2,7 +2,6 @@ import { createLeasedAccess } from "@claviger/access";
 import { AuditSpool } from "@claviger/audit-sink";
 import { type Bus, openBus } from "@claviger/bus";
 import { createServiceClient, Transport } from "@claviger/client";
-import { DomainError } from "@claviger/domain-error";
 import { serviceIdentity, TlsIdentity } from "@claviger/identity";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";

@@ -8,24 +8,19 @@ import {
   type Reach,
   reachOf,
 } from "./access-rules.ts";
+import { freshBindings, freshKey, whyRevoked } from "./freshness.ts";
 import { parseKeyName } from "./names.ts";
 import type { Registry } from "./registry.ts";
-import { bindingsOf } from "./store/bindings.ts";
-import { findKey } from "./store/keys.ts";
-import { findRevocation } from "./store/revocations.ts";
 import { usesAreHigh } from "./uses.ts";
 
 /** May this caller do this? First whether it has been revoked, then grants or bindings. */
 export async function decideAccess(registry: Registry, question: AccessQuestion): Promise<AccessDecision> {
   const identity = parseIdentity(question.identity);
-  const revocation = await findRevocation(registry.tx, registry.sealer, [
+  const revoked = await whyRevoked(registry, [
     `identity:${identity.uri}`,
     `serial:${question.certificateSerial}`,
   ]);
-  if (revocation !== undefined) {
-    const what = revocation.subject.startsWith("serial:") ? "this certificate" : "this identity";
-    return { allowed: false, reason: `${what} was revoked on ${revocation.revokedAt.toISOString()}` };
-  }
+  if (revoked !== undefined) return { allowed: false, reason: revoked };
   if (question.permission === "") return { allowed: true, reason: "not revoked" };
   return decidePermission(registry, identity, question.permission, question.resource);
 }
@@ -46,12 +41,12 @@ export async function decidePermission(
     const due = permission === "keys.rotate" && (await rotationIsDue(registry, resource));
     return decideForService(identity, permission, resource, () => due);
   }
-  const bindings = await bindingsOf(registry.tx, registry.sealer, identity.uri);
+  const bindings = await freshBindings(registry, identity.uri);
   return decideForCaller(identity, permission, resource, bindings);
 }
 
 async function rotationIsDue(registry: Registry, resource: string): Promise<boolean> {
-  const key = await findKey(registry.tx, registry.sealer, parseKeyName(resource));
+  const key = await freshKey(registry, parseKeyName(resource));
   if (key === undefined) return false;
   if (await usesAreHigh(registry, key)) return true;
   if (key.rotationPeriodSeconds === 0) return false;
@@ -82,8 +77,7 @@ export async function requireReach(
   const resource = within === "" ? "*" : within;
   const decision = await decidePermission(registry, identity, permission, resource);
   if (decision.allowed) return "everything";
-  const bindings =
-    identity.kind === "claviger" ? [] : await bindingsOf(registry.tx, registry.sealer, identity.uri);
+  const bindings = identity.kind === "claviger" ? [] : await freshBindings(registry, identity.uri);
   const reach = reachOf(permission, bindings);
   if (reach === "everything") return reach;
   const keys = reach.keys.filter((name) => within === "" || name.startsWith(`${within}/`));

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { whyRefused } from "@claviger/lifecycle";
 import { requireNewestRecoveryKey } from "./custody.ts";
+import { freshVersion } from "./freshness.ts";
 import { requireAlive } from "./key-lifecycle.ts";
 import { checkMaterial } from "./key-material.ts";
 import { requireNewestGeneration } from "./keyring-generations.ts";
@@ -9,14 +10,7 @@ import { checkKeyringName, parseKeyName } from "./names.ts";
 import { fullName, publish, type Registry } from "./registry.ts";
 import { insertGenerationRecord } from "./store/generation-records.ts";
 import { findKeyring, insertGeneration, insertKeyring, type KeyringRow } from "./store/keyrings.ts";
-import {
-  findVersion,
-  insertKey,
-  insertVersion,
-  type KeyRow,
-  updateKey,
-  updateVersion,
-} from "./store/keys.ts";
+import { insertKey, insertVersion, type KeyRow, updateKey, updateVersion } from "./store/keys.ts";
 import { insertMaterialDigest } from "./store/material-digests.ts";
 import { beginUses } from "./uses.ts";
 
@@ -74,6 +68,7 @@ export async function createKeyring(
     tokenObjectId: request.tokenObjectId,
     recoveryWrap: Buffer.from(request.recoveryWrap),
     recoveryKey: request.recoveryKey,
+    revision: 1,
     createdAt: registry.now,
   });
   await publish(registry, "keyring.created", name);
@@ -105,6 +100,7 @@ export async function createKey(registry: Registry, request: NewKey): Promise<Ke
     rotationPeriodSeconds: checkRotationPeriod(request.rotationPeriodSeconds),
     destroyAfterDays: checkDestroyAfter(request.destroyAfterDays),
     destroyAt: null,
+    revision: 1,
   };
   if (!(await insertKey(registry.tx, registry.sealer, row))) {
     throw new DomainError("already-exists", `the key ${request.name} exists already`, {
@@ -117,6 +113,7 @@ export async function createKey(registry: Registry, request: NewKey): Promise<Ke
     state: "active",
     material,
     createdAt: registry.now,
+    revision: 1,
   });
   await requireNew(registry, { keyId: row.id, version: 1 }, request.materialDigest);
   await beginUses(registry, { keyId: row.id, version: 1 }, request.usesMax);
@@ -151,7 +148,7 @@ export async function addVersion(
     destroyAt: undefined,
   });
   if (refusal !== undefined) throw new DomainError("failed-precondition", `${fullName(key)} ${refusal}`);
-  const previous = await findVersion(registry.tx, registry.sealer, key.id, key.currentVersion);
+  const previous = await freshVersion(registry, key.id, key.currentVersion);
   if (previous?.state === "active" || previous?.state === "suspended") {
     await updateVersion(registry.tx, registry.sealer, { ...previous, state: "deactivated" });
   }
@@ -161,6 +158,7 @@ export async function addVersion(
     state: "active",
     material,
     createdAt: registry.now,
+    revision: 1,
   });
   await requireNew(registry, { keyId: key.id, version: request.version }, request.materialDigest);
   await beginUses(registry, { keyId: key.id, version: request.version }, request.usesMax);

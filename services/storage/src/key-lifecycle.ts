@@ -1,8 +1,9 @@
 import { DomainError } from "@claviger/domain-error";
 import { isKeyState, type KeyState, mayMove, movesToDestroyed, stateTable } from "@claviger/lifecycle";
+import { freshVersion } from "./freshness.ts";
 import { fullName, publish, type Registry } from "./registry.ts";
 import { listHolds } from "./store/holds.ts";
-import { findVersion, type KeyRow, listVersions, updateKey, updateVersion } from "./store/keys.ts";
+import { type KeyRow, listVersions, updateKey, updateVersion } from "./store/keys.ts";
 
 const dayMilliseconds = 86_400_000;
 /** How many versions one statement of a purge touches. */
@@ -51,9 +52,7 @@ export async function changeState(
     return next;
   }
   const version =
-    change.version > key.currentVersion
-      ? undefined
-      : await findVersion(registry.tx, registry.sealer, key.id, change.version);
+    change.version > key.currentVersion ? undefined : await freshVersion(registry, key.id, change.version);
   if (version === undefined) {
     throw new DomainError("not-found", `${fullName(key)} has no version ${change.version}`);
   }

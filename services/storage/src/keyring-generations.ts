@@ -68,6 +68,7 @@ export async function addGeneration(
     tokenObjectId: request.tokenObjectId,
     recoveryWrap: Buffer.from(request.recoveryWrap),
     recoveryKey: request.recoveryKey,
+    revision: 1,
     createdAt: registry.now,
   });
   await publish(registry, "keyring.rotated", request.keyring, { generation: request.generation });

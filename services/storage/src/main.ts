@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Transaction } from "@claviger/database";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
@@ -24,10 +25,13 @@ import { accessHandlers } from "./handlers/access.ts";
 import { keyHandlers } from "./handlers/key.ts";
 import { keyMaterialHandlers } from "./handlers/key-material.ts";
 import { registryHandlers } from "./handlers/registry.ts";
+import { Ledger } from "./ledger.ts";
 import { accessPolicy, keyMaterialPolicy, keyPolicy, registryPolicy } from "./policy.ts";
 import { purgeOne } from "./purger.ts";
 import type { Registry } from "./registry.ts";
+import type { Finding } from "./registry-scan.ts";
 import { settleRestored } from "./restored.ts";
+import { sealedTables } from "./sealed-tables.ts";
 import { Tampering, tellingSealer } from "./tampering.ts";
 
 const service = "storage";
@@ -40,25 +44,38 @@ async function start(lifetime: Lifetime): Promise<void> {
   const settings = readConfig(process.env);
   const { trustDomain } = settings;
   const plainSealer = rowSealerFromFile(settings.sealKeyPath);
-  const sealer = tellingSealer(plainSealer, (finding) => tampering.tell(finding));
-  const open = (tx: Transaction): Registry => ({ tx, sealer, now: new Date() });
+  const tell = (finding: Finding): void => tampering.tell(finding);
+  const sealer = tellingSealer(plainSealer, tell);
   const { database, identity, probes, warn, work } = openDatabaseService({
     service,
     settings,
     logger,
     lifetime,
   });
+  const restored = join(settings.directory, "restored.json");
+  const ledger = new Ledger(join(settings.directory, "ledger.db"), sealedTables, warn);
+  lifetime.onStop("ledger", () => ledger[Symbol.dispose]());
+  if (existsSync(restored)) ledger.forget();
+  const open = (tx: Transaction): Registry => ({
+    tx,
+    sealer: ledger.noting(tx, sealer),
+    now: new Date(),
+    ledger,
+    tell,
+  });
 
   const tampering = new Tampering({
     database,
     open,
     sealer: plainSealer,
+    ledger,
     onFinding: (table, row) => logger.error("a row was changed outside Claviger", { table, row }),
     onTrouble: warn,
   });
   lifetime.onStop("tampering", () => tampering[Symbol.asyncDispose]());
-  await settleRestored({ path: join(settings.directory, "restored.json"), work, open, trustDomain });
-  await database.transaction((tx) => bindFirstAdministrator(open(tx), trustDomain));
+  await settleRestored({ path: restored, work, open, trustDomain });
+  const knownBefore = ledger.knowsAny("installation");
+  await database.transaction((tx) => bindFirstAdministrator(open(tx), { knownBefore, trustDomain }));
   const onPurged = (name: string): void => logger.info("a key was destroyed", { name });
   const purging = new Rounds({
     everyMilliseconds: purgeEveryMilliseconds,
@@ -82,7 +99,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     registrations: [
       register(KeyService, keyPolicy, keyHandlers(open)),
       register(AccessService, accessPolicy, accessHandlers({ open, trustDomain })),
-      register(RegistryService, registryPolicy, registryHandlers(database, plainSealer)),
+      register(RegistryService, registryPolicy, registryHandlers({ database, ledger, sealer: plainSealer })),
       register(KeyMaterialService, keyMaterialPolicy, keyMaterialHandlers(open)),
     ],
   });

@@ -2,14 +2,20 @@ import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
 import { type DomainEvent, insertEvent } from "@claviger/outbox";
 import type { RowSealer } from "@claviger/row-seal";
+import { freshKey } from "./freshness.ts";
+import type { Ledger } from "./ledger.ts";
 import { parseKeyName } from "./names.ts";
-import { findKey, type KeyRow } from "./store/keys.ts";
+import type { Finding } from "./registry-scan.ts";
+import type { KeyRow } from "./store/keys.ts";
 
 /** What every operation on the registry needs; one for each transaction. */
 export interface Registry {
   tx: Transaction;
   sealer: RowSealer;
   now: Date;
+  ledger: Pick<Ledger, "find" | "learn" | "whyOld">;
+  /** Of a row that was changed outside Claviger. */
+  tell: (finding: Finding) => void;
 }
 
 export function fullName(key: KeyRow): string {
@@ -22,7 +28,7 @@ export async function requireKey(
   name: string,
   lock: "read" | "lock" = "read",
 ): Promise<KeyRow> {
-  const key = await findKey(registry.tx, registry.sealer, parseKeyName(name), lock);
+  const key = await freshKey(registry, parseKeyName(name), lock);
   if (key === undefined) {
     throw new DomainError("not-found", `there is no key ${name}`, {
       hint: "claviger keys list shows what there is",

@@ -2,6 +2,7 @@ import type { Database } from "@claviger/database";
 import { isDomainError } from "@claviger/domain-error";
 import type { RowSealer } from "@claviger/row-seal";
 import { Rounds } from "@claviger/service";
+import type { Ledger } from "./ledger.ts";
 import { publish, type Registry } from "./registry.ts";
 import { type Finding, scanRegistry } from "./registry-scan.ts";
 
@@ -9,6 +10,7 @@ export interface TamperingOptions {
   database: Database;
   open: (tx: Registry["tx"]) => Registry;
   sealer: RowSealer;
+  ledger: Ledger;
   /** `row` is as in the event. */
   onFinding: (table: string, row: string) => void;
   onTrouble: (what: string) => void;
@@ -72,9 +74,9 @@ export class Tampering implements AsyncDisposable {
   }
 
   async #scan(): Promise<boolean> {
-    const { database, sealer } = this.#options;
+    const { database, ledger, sealer } = this.#options;
     let found = 0;
-    for await (const { findings } of scanRegistry(database, sealer)) {
+    for await (const { findings } of scanRegistry({ database, ledger, sealer })) {
       found += findings.length;
       for (const finding of findings) this.tell(finding);
       await new Promise((resolve) => setTimeout(resolve, pauseMilliseconds));

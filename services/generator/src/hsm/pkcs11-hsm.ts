@@ -4,7 +4,7 @@ import type { SecretBytes } from "@claviger/secret-bytes";
 import type pkcs11 from "pkcs11js";
 import { type ConnectionOptions, HsmConnection } from "./connection.ts";
 import { generateIn, generateKeyringKeyIn } from "./generating.ts";
-import { asBuffer, digestSignature, ecdh, gcm, hmac, keyWrap, tagBytes } from "./mechanism-parameters.ts";
+import { asBuffer, digestSignature, ecdh, gcm, hmac, tagBytes } from "./mechanism-parameters.ts";
 import { readSecret, takeIn, verifyInHsm } from "./passing-objects.ts";
 import type {
   GeneratedHsmKey,

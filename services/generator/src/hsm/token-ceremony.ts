@@ -3,15 +3,7 @@ import type { SecretBytes } from "@claviger/secret-bytes";
 import pkcs11 from "pkcs11js";
 import { asBuffer, hmacWith, keyWrap } from "./mechanism-parameters.ts";
 import { createRecoveryObject } from "./recovery-key.ts";
-import {
-  findToken,
-  loadModule,
-  logIn,
-  openSession,
-  type Session,
-  serialOf,
-  type TokenOptions,
-} from "./sessions.ts";
+import { findToken, loadModule, logIn, openSession, serialOf, type TokenOptions } from "./sessions.ts";
 import * as templates from "./templates.ts";
 import { mixedRandom } from "./token-random.ts";
 

@@ -115,7 +115,7 @@ export function accessHandlers(options: {
           revokedAt: registry.now,
         });
       } else {
-        await deleteRevocation(unit, subject);
+        await deleteRevocation(unit, registry.sealer, { subject, now: registry.now });
       }
       note({ serial: request.certificateSerial, reason: request.reason, revoked: request.revoked });
       await publish(registry, "access.changed", "revocations");
@@ -166,6 +166,6 @@ async function takeBack(registry: Registry, wanted: Wanted): Promise<void> {
       hint: "grant administrator on * to somebody else first",
     });
   }
-  await deleteBinding(registry.tx, row.id);
+  await deleteBinding(registry.tx, registry.sealer, row, registry.now);
   await publish(registry, "access.changed", "bindings");
 }

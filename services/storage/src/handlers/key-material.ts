@@ -9,13 +9,13 @@ import {
   type KeyMaterialService,
 } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { Handlers } from "@claviger/rpc";
+import { freshVersion } from "../freshness.ts";
 import { addVersion, createKey, createKeyring } from "../key-creation.ts";
 import { generationHistory } from "../keyring-generations.ts";
 import { checkKeyringName } from "../names.ts";
 import { type Registry, requireKey } from "../registry.ts";
 import { findGenerationRecord } from "../store/generation-records.ts";
 import { listGenerations } from "../store/keyrings.ts";
-import { findVersion } from "../store/keys.ts";
 import { reserveUses } from "../uses.ts";
 import { admitOriginal } from "./admit-original.ts";
 import { custodyHandlers } from "./custody.ts";
@@ -111,8 +111,7 @@ export function keyMaterialHandlers(
 async function readMaterial(registry: Registry, name: string, version: number) {
   const key = await requireKey(registry, name);
   const wanted = version || key.currentVersion;
-  const row =
-    wanted > key.currentVersion ? undefined : await findVersion(registry.tx, registry.sealer, key.id, wanted);
+  const row = wanted > key.currentVersion ? undefined : await freshVersion(registry, key.id, wanted);
   if (row === undefined) throw new DomainError("not-found", `${name} has no version ${version}`);
   return {
     key: keyMessage(key),

@@ -233,7 +233,7 @@ function holds(open: OpenRegistry): Pick<KeyHandlers, "placeHold" | "releaseHold
           if (hold === undefined) {
             throw new DomainError("not-found", "there is no such hold of this caller's on this key");
           }
-          await deleteHold(context.unit, hold.id);
+          await deleteHold(context.unit, registry.sealer, hold, registry.now);
           return create(ReleaseHoldResponseSchema, {});
         },
       );

@@ -1,6 +1,7 @@
 import type { Transaction } from "@claviger/database";
 import type { RowSealer } from "@claviger/row-seal";
 import type { SealedTable } from "./sealed-table.ts";
+import { insertWithdrawal, later } from "./withdrawals.ts";
 
 export interface BindingRow {
   id: string;
@@ -71,13 +72,23 @@ export async function lockOfRole(tx: Transaction, role: string, resource: string
   return rows.length;
 }
 
-export async function deleteBinding(tx: Transaction, id: string): Promise<void> {
-  await tx.query("DELETE FROM role_bindings WHERE id = $1", [id]);
+/** Takes it away, and keeps that Claviger did. */
+export async function deleteBinding(
+  tx: Transaction,
+  sealer: RowSealer,
+  row: BindingRow,
+  now: Date,
+): Promise<void> {
+  await tx.query("DELETE FROM role_bindings WHERE id = $1", [row.id]);
+  const withdrawnAt = later(now, row.createdAt);
+  await insertWithdrawal(tx, sealer, { source: "role_bindings", place: row.id, withdrawnAt });
 }
 
 export const sealedBindings: SealedTable = {
   name: "role_bindings",
   columns,
   key: [{ column: "id", type: "uuid" }],
+  revision: (row: BindingRow) => row.createdAt.getTime(),
+  label: (row: BindingRow) => `${row.role} for ${row.identity} on ${row.resource}`,
   open,
 };

@@ -64,5 +64,6 @@ export const sealedAcknowledgements: SealedTable = {
     { column: "share", type: "integer" },
     { column: "identity", type: "text" },
   ],
+  revision: (row: AcknowledgementRow) => row.acknowledgedAt.getTime(),
   open,
 };

@@ -74,5 +74,6 @@ export const sealedGenerationEnds: SealedTable = {
     { column: "generation", type: "integer" },
     { column: "phase", type: "text" },
   ],
+  revision: (row: GenerationEndRow) => row.reachedAt.getTime(),
   open,
 };

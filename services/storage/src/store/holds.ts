@@ -1,6 +1,7 @@
 import type { Transaction } from "@claviger/database";
 import type { RowSealer } from "@claviger/row-seal";
 import type { SealedTable } from "./sealed-table.ts";
+import { insertWithdrawal, later } from "./withdrawals.ts";
 
 export interface HoldRow {
   id: string;
@@ -32,13 +33,17 @@ export async function listHolds(tx: Transaction, sealer: RowSealer, keyId: strin
   return rows.map((row) => open(sealer, row));
 }
 
-export async function deleteHold(tx: Transaction, id: string): Promise<void> {
-  await tx.query("DELETE FROM holds WHERE id = $1", [id]);
+/** Takes it away, and keeps that Claviger did. */
+export async function deleteHold(tx: Transaction, sealer: RowSealer, row: HoldRow, now: Date): Promise<void> {
+  await tx.query("DELETE FROM holds WHERE id = $1", [row.id]);
+  const withdrawnAt = later(now, row.placedAt);
+  await insertWithdrawal(tx, sealer, { source: "holds", place: row.id, withdrawnAt });
 }
 
 export const sealedHolds: SealedTable = {
   name: "holds",
   columns,
   key: [{ column: "id", type: "uuid" }],
+  revision: (row: HoldRow) => row.placedAt.getTime(),
   open,
 };

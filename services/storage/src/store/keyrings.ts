@@ -17,13 +17,15 @@ export interface GenerationRow {
   /** Names the recovery key that the wrap is for. */
   recoveryKey: string;
   createdAt: Date;
+  /** 1, and one more with each change. */
+  revision: number;
 }
 
 type Sealed<Row> = Row & { seal: Buffer };
 
 const keyringColumns = `name, created_at AS "createdAt", created_by AS "createdBy", seal`;
 const generationColumns = `keyring, generation, token_object_id AS "tokenObjectId",
-  recovery_wrap AS "recoveryWrap", recovery_key AS "recoveryKey", created_at AS "createdAt", seal`;
+  recovery_wrap AS "recoveryWrap", recovery_key AS "recoveryKey", created_at AS "createdAt", revision, seal`;
 
 export async function insertKeyring(tx: Transaction, sealer: RowSealer, row: KeyringRow): Promise<void> {
   await tx.query("INSERT INTO keyrings (name, created_at, created_by, seal) VALUES ($1, $2, $3, $4)", [
@@ -41,8 +43,8 @@ export async function insertGeneration(
 ): Promise<void> {
   await tx.query(
     `INSERT INTO keyring_generations (keyring, generation, token_object_id, recovery_wrap, recovery_key, created_at,
-       seal)
-     VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+       revision, seal)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
     [
       row.keyring,
       row.generation,
@@ -50,6 +52,7 @@ export async function insertGeneration(
       row.recoveryWrap,
       row.recoveryKey,
       row.createdAt,
+      row.revision,
       sealer.seal("keyring_generations", { ...row }),
     ],
   );
@@ -132,16 +135,18 @@ export async function listForeignWraps(
 export async function updateRecoveryWrap(
   tx: Transaction,
   sealer: RowSealer,
-  row: GenerationRow,
+  changed: GenerationRow,
 ): Promise<void> {
+  const row = { ...changed, revision: changed.revision + 1 };
   await tx.query(
-    `UPDATE keyring_generations SET recovery_wrap = $3, recovery_key = $4, seal = $5
+    `UPDATE keyring_generations SET recovery_wrap = $3, recovery_key = $4, revision = $5, seal = $6
      WHERE keyring = $1 AND generation = $2`,
     [
       row.keyring,
       row.generation,
       row.recoveryWrap,
       row.recoveryKey,
+      row.revision,
       sealer.seal("keyring_generations", { ...row }),
     ],
   );
@@ -161,6 +166,7 @@ export const sealedKeyrings: SealedTable = {
   name: "keyrings",
   columns: keyringColumns,
   key: [{ column: "name", type: "text" }],
+  revision: (row: KeyringRow) => row.createdAt.getTime(),
   open: openKeyring,
 };
 
@@ -171,5 +177,7 @@ export const sealedGenerations: SealedTable = {
     { column: "keyring", type: "text" },
     { column: "generation", type: "integer" },
   ],
+  changes: true,
+  revision: (row: GenerationRow) => row.revision,
   open: openGeneration,
 };

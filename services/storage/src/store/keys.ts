@@ -22,6 +22,8 @@ export interface KeyRow {
   rotationPeriodSeconds: number;
   destroyAfterDays: number;
   destroyAt: Date | null;
+  /** 1, and one more with each change. */
+  revision: number;
 }
 
 export interface VersionRow {
@@ -30,6 +32,8 @@ export interface VersionRow {
   state: KeyState;
   material: Buffer | null;
   createdAt: Date;
+  /** 1, and one more with each change. */
+  revision: number;
 }
 
 type Sealed<Row> = Row & { seal: Buffer };
@@ -37,8 +41,8 @@ type Sealed<Row> = Row & { seal: Buffer };
 const keyColumns = `id, keyring, name, purpose, algorithm, protection, exportable, state,
   current_version AS "currentVersion", owner, created_at AS "createdAt", rotated_at AS "rotatedAt",
   rotation_period_seconds AS "rotationPeriodSeconds", destroy_after_days AS "destroyAfterDays",
-  destroy_at AS "destroyAt", seal`;
-const versionColumns = `key_id AS "keyId", version, state, material, created_at AS "createdAt", seal`;
+  destroy_at AS "destroyAt", revision, seal`;
+const versionColumns = `key_id AS "keyId", version, state, material, created_at AS "createdAt", revision, seal`;
 
 function openKey(sealer: RowSealer, { seal, ...row }: Sealed<KeyRow>): KeyRow {
   sealer.check("keys", `${row.keyring}/${row.name}`, { ...row }, seal);
@@ -59,8 +63,9 @@ function assertState(state: string): void {
 export async function insertKey(tx: Transaction, sealer: RowSealer, row: KeyRow): Promise<boolean> {
   const inserted = await tx.query(
     `INSERT INTO keys (id, keyring, name, purpose, algorithm, protection, exportable, state, current_version,
-       owner, created_at, rotated_at, rotation_period_seconds, destroy_after_days, destroy_at, seal)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+       owner, created_at, rotated_at, rotation_period_seconds, destroy_after_days, destroy_at, revision,
+       seal)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
      ON CONFLICT (keyring, name) DO NOTHING RETURNING 1`,
     [
       row.id,
@@ -78,17 +83,19 @@ export async function insertKey(tx: Transaction, sealer: RowSealer, row: KeyRow)
       row.rotationPeriodSeconds,
       row.destroyAfterDays,
       row.destroyAt,
+      row.revision,
       sealer.seal("keys", { ...row }),
     ],
   );
   return inserted.length === 1;
 }
 
-/** Writes what may change of a key, and its new seal. */
-export async function updateKey(tx: Transaction, sealer: RowSealer, row: KeyRow): Promise<void> {
+/** Writes what may change of a key, its next revision, and its new seal. */
+export async function updateKey(tx: Transaction, sealer: RowSealer, changed: KeyRow): Promise<void> {
+  const row = { ...changed, revision: changed.revision + 1 };
   await tx.query(
     `UPDATE keys SET state = $2, current_version = $3, rotated_at = $4, rotation_period_seconds = $5,
-       destroy_at = $6, seal = $7 WHERE id = $1`,
+       destroy_at = $6, revision = $7, seal = $8 WHERE id = $1`,
     [
       row.id,
       row.state,
@@ -96,6 +103,7 @@ export async function updateKey(tx: Transaction, sealer: RowSealer, row: KeyRow)
       row.rotatedAt,
       row.rotationPeriodSeconds,
       row.destroyAt,
+      row.revision,
       sealer.seal("keys", { ...row }),
     ],
   );
@@ -157,15 +165,25 @@ export async function lockKeyToPurge(
 
 export async function insertVersion(tx: Transaction, sealer: RowSealer, row: VersionRow): Promise<void> {
   await tx.query(
-    "INSERT INTO key_versions (key_id, version, state, material, created_at, seal) VALUES ($1, $2, $3, $4, $5, $6)",
-    [row.keyId, row.version, row.state, row.material, row.createdAt, sealer.seal("key_versions", { ...row })],
+    `INSERT INTO key_versions (key_id, version, state, material, created_at, revision, seal)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+    [
+      row.keyId,
+      row.version,
+      row.state,
+      row.material,
+      row.createdAt,
+      row.revision,
+      sealer.seal("key_versions", { ...row }),
+    ],
   );
 }
 
-export async function updateVersion(tx: Transaction, sealer: RowSealer, row: VersionRow): Promise<void> {
+export async function updateVersion(tx: Transaction, sealer: RowSealer, changed: VersionRow): Promise<void> {
+  const row = { ...changed, revision: changed.revision + 1 };
   await tx.query(
-    "UPDATE key_versions SET state = $3, material = $4, seal = $5 WHERE key_id = $1 AND version = $2",
-    [row.keyId, row.version, row.state, row.material, sealer.seal("key_versions", { ...row })],
+    "UPDATE key_versions SET state = $3, material = $4, revision = $5, seal = $6 WHERE key_id = $1 AND version = $2",
+    [row.keyId, row.version, row.state, row.material, row.revision, sealer.seal("key_versions", { ...row })],
   );
 }
 
@@ -200,6 +218,9 @@ export const sealedKeys: SealedTable = {
   name: "keys",
   columns: keyColumns,
   key: [{ column: "id", type: "uuid" }],
+  changes: true,
+  revision: (row: KeyRow) => row.revision,
+  label: (row: KeyRow) => `${row.keyring}/${row.name}`,
   open: openKey,
 };
 
@@ -210,6 +231,8 @@ export const sealedVersions: SealedTable = {
     { column: "key_id", type: "uuid" },
     { column: "version", type: "integer" },
   ],
+  changes: true,
+  revision: (row: VersionRow) => row.revision,
   open: openVersion,
 };
 

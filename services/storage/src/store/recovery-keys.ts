@@ -59,5 +59,6 @@ export const sealedRecoveryKeys: SealedTable = {
   name: "recovery_keys",
   columns,
   key: [{ column: "number", type: "integer" }],
+  revision: (row: RecoveryKeyRow) => row.adoptedAt.getTime(),
   open,
 };

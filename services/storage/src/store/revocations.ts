@@ -1,6 +1,7 @@
 import type { Transaction } from "@claviger/database";
 import type { RowSealer } from "@claviger/row-seal";
 import type { SealedTable } from "./sealed-table.ts";
+import { insertWithdrawal, later } from "./withdrawals.ts";
 
 export interface RevocationRow {
   /** `identity:spiffe://…` or `serial:…` */
@@ -22,8 +23,19 @@ export async function insertRevocation(
   );
 }
 
-export async function deleteRevocation(tx: Transaction, subject: string): Promise<void> {
-  await tx.query("DELETE FROM revocations WHERE subject = $1", [subject]);
+/** Takes it away, and keeps that Claviger did. Where it is not there, that is well. */
+export async function deleteRevocation(
+  tx: Transaction,
+  sealer: RowSealer,
+  { now, subject }: { subject: string; now: Date },
+): Promise<void> {
+  const [deleted] = await tx.query<{ revokedAt: Date }>(
+    `DELETE FROM revocations WHERE subject = $1 RETURNING revoked_at AS "revokedAt"`,
+    [subject],
+  );
+  if (deleted === undefined) return;
+  const withdrawnAt = later(now, deleted.revokedAt);
+  await insertWithdrawal(tx, sealer, { source: "revocations", place: subject, withdrawnAt });
 }
 
 /** The first of `subjects` that is revoked. */
@@ -48,5 +60,6 @@ export const sealedRevocations: SealedTable = {
   name: "revocations",
   columns,
   key: [{ column: "subject", type: "text" }],
+  revision: (row: RevocationRow) => row.revokedAt.getTime(),
   open,
 };

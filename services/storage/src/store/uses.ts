@@ -69,5 +69,7 @@ export const sealedUses: SealedTable = {
     { column: "key_id", type: "uuid" },
     { column: "version", type: "integer" },
   ],
+  changes: true,
+  revision: (row: UsesRow) => row.reserved,
   open,
 };

@@ -1,0 +1,29 @@
+import { sealedBindings } from "./store/bindings.ts";
+import { sealedAcknowledgements } from "./store/custody-acknowledgements.ts";
+import { sealedGenerationEnds } from "./store/generation-ends.ts";
+import { sealedHolds } from "./store/holds.ts";
+import { sealedInstallation } from "./store/installation.ts";
+import { sealedGenerations, sealedKeyrings } from "./store/keyrings.ts";
+import { sealedKeys, sealedVersions } from "./store/keys.ts";
+import { sealedRecoveryKeys } from "./store/recovery-keys.ts";
+import { sealedRevocations } from "./store/revocations.ts";
+import type { SealedTable } from "./store/sealed-table.ts";
+import { sealedUses } from "./store/uses.ts";
+import { sealedWithdrawals } from "./store/withdrawals.ts";
+
+/** Every table whose rows grant power. What was withdrawn comes first: it explains what is missing in the others. */
+export const sealedTables: readonly SealedTable[] = [
+  sealedWithdrawals,
+  sealedInstallation,
+  sealedKeyrings,
+  sealedGenerations,
+  sealedGenerationEnds,
+  sealedKeys,
+  sealedVersions,
+  sealedUses,
+  sealedHolds,
+  sealedBindings,
+  sealedRevocations,
+  sealedRecoveryKeys,
+  sealedAcknowledgements,
+];
