@@ -15,6 +15,7 @@ type Services = Pick<
   | "cryptography"
   | "keys"
   | "access"
+  | "approvals"
   | "identities"
   | "certificates"
   | "rotation"
@@ -204,6 +205,9 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
     listBindings: { call: (as, o) => as.access.listBindings({}, o) },
     grantRole: { call: (as, o) => as.access.grantRole(binding, o), ...onKeyring },
     revokeRole: { call: (as, o) => as.access.revokeRole(binding, o), ...onKeyring },
+    listGroups: { call: (as, o) => as.access.listGroups({}, o) },
+    addGroupMember: { call: (as, o) => as.access.addGroupMember({ group: keyring, identity }, o) },
+    removeGroupMember: { call: (as, o) => as.access.removeGroupMember({ group: keyring, identity }, o) },
     explainAccess: {
       call: (as, o) => as.access.explainAccess({ identity, permission: "keys.get", resource: name }, o),
     },
@@ -215,6 +219,40 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       call: (as, o) => as.access.recordRevocation({ identity, revoked: true }, o),
       outcome: "refused",
     },
+  },
+  approvals: {
+    listApprovalRules: { call: (as, o) => as.approvals.listApprovalRules({}, o) },
+    setApprovalRule: {
+      call: (as, o) =>
+        as.approvals.setApprovalRule(
+          { permission: "keys.destroy", resource: keyring, required: 1, group: keyring },
+          o,
+        ),
+      outcome: "failed",
+      ...onKeyring,
+    },
+    removeApprovalRule: {
+      call: (as, o) => as.approvals.removeApprovalRule({ permission: "keys.destroy", resource: keyring }, o),
+      outcome: "failed",
+      ...onKeyring,
+    },
+    listApprovals: { call: (as, o) => as.approvals.listApprovals({}, o), outsider: "allowed" },
+    getApproval: {
+      call: (as, o) => as.approvals.getApproval({ id: randomUUID() }, o),
+      outcome: "failed",
+      outsider: "failed",
+    },
+    approveRequest: {
+      call: (as, o) => as.approvals.approveRequest({ id: randomUUID() }, o),
+      outcome: "failed",
+      outsider: "failed",
+    },
+    rejectRequest: {
+      call: (as, o) => as.approvals.rejectRequest({ id: randomUUID() }, o),
+      outcome: "failed",
+      outsider: "failed",
+    },
+    claimApproval: { call: (as, o) => as.approvals.claimApproval({}, o), outcome: "refused" },
   },
   identities: {
     createEnrollmentToken: { call: (as, o) => as.identities.createEnrollmentToken({ name: guest }, o) },

@@ -8,6 +8,7 @@ import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_p
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
+import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
@@ -32,6 +33,7 @@ type At = "storage" | "generator" | "distribution" | "rotation" | "audit";
 const served: readonly [At, DescService, Readonly<Record<string, AnyRow>>][] = [
   ["storage", KeyService, storage.keyPolicy],
   ["storage", AccessService, storage.accessPolicy],
+  ["storage", ApprovalService, storage.approvalPolicy],
   ["storage", RegistryService, storage.registryPolicy],
   ["storage", KeyMaterialService, storage.keyMaterialPolicy],
   ["generator", KeyringService, generator.keyringPolicy],

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createECDH, createHmac } from "node:crypto";
+import { createCipheriv, createDecipheriv, createECDH, createHash, createHmac } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { bundleId, canonicalJson, commitment, sealBundle, sealConfirmation } from "@claviger/audit-record";
 import {
@@ -14,6 +14,7 @@ import { GrantRoleRequestSchema } from "@claviger/proto/storage/v1/access_pb.ts"
 import { sealInfo } from "@claviger/sealed-secret";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { ecdsaRawToDer } from "@claviger/x509";
+import { approvalBytes } from "../../packages/approval/src/index.ts";
 import { hashRequest } from "../../packages/idempotency/src/index.ts";
 import { createRowSealer, encodeRow } from "../../packages/row-seal/src/index.ts";
 import { toServiceError } from "../../packages/rpc/src/errors.ts";
@@ -247,6 +248,21 @@ async function backup(fields: Fields) {
   return { parts: hex(Buffer.concat(made)), backup: hex(Buffer.concat(whole)) };
 }
 
+function approval(fields: Fields) {
+  const signed = approvalBytes({
+    id: value(fields, "id"),
+    requester: value(fields, "requester"),
+    method: value(fields, "method"),
+    permission: value(fields, "permission"),
+    resource: value(fields, "resource"),
+    requestHash: bytes(fields, "request-sha256"),
+    required: Number(value(fields, "required")),
+    group: value(fields, "group"),
+    expiresAt: new Date(value(fields, "expires-at")),
+  });
+  return { sha256: createHash("sha256").update(signed).digest("hex") };
+}
+
 function pages(fields: Fields) {
   return { token: pageToken(value(fields, "last")), last: readPageToken(value(fields, "token")) };
 }
@@ -301,6 +317,7 @@ export const recompute: Readonly<
   "enrolment-token": enrolmentToken,
   "recovery-wrap": recoveryWrap,
   backup,
+  approval,
   "page-token": pages,
   "derived-uuid": derivedId,
   "request-hash": requestHash,

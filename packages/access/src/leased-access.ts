@@ -1,7 +1,9 @@
-import type { Client } from "@claviger/client";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { createServiceClient, type Transport } from "@claviger/client";
 import { DomainError, isDomainError } from "@claviger/domain-error";
 import { LeaseCache } from "@claviger/lease";
-import type { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
+import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
+import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
 
 export interface AccessQuestion {
   /** The caller's SPIFFE URI. */
@@ -18,6 +20,8 @@ export interface AccessAnswer {
   allowed: boolean;
   /** A sentence that names the deciding row. */
   reason: string;
+  /** Others have to consent besides. */
+  needsApproval?: boolean;
 }
 
 export type DecideAccess = (question: AccessQuestion) => Promise<AccessAnswer>;
@@ -34,11 +38,18 @@ export function refuseSilence(error: unknown): never {
   });
 }
 
+/** The request, by its hash, and for whom. */
+export type ClaimApproval = (
+  claim: MessageInitShape<(typeof ApprovalService)["method"]["claimApproval"]["input"]>,
+) => Promise<{ granted: boolean; id: string; wanting: number; group: string }>;
+
 const refusalLeaseMilliseconds = 1000;
 const decisionsMax = 50_000;
 
 export interface LeasedAccess {
   decide: DecideAccess;
+  /** Uses an approval up, or says which one is waited for; never held. */
+  claimApproval: ClaimApproval;
   /** An event said that access changed: nothing cached holds any more. */
   invalidate(): void;
 }
@@ -48,9 +59,13 @@ export interface LeasedAccess {
  * is held for a second, so that a caller who asks in a loop costs storage little.
  */
 export function createLeasedAccess(options: {
-  storage: Client<typeof AccessService>;
+  /** To storage. */
+  transport: Transport;
   leaseMilliseconds: number;
 }): LeasedAccess {
+  const defaults = { deadlineMilliseconds: 5000 };
+  const storage = createServiceClient(AccessService, options.transport, defaults);
+  const approvals = createServiceClient(ApprovalService, options.transport, defaults);
   const cache = new LeaseCache<AccessAnswer>({
     leaseMilliseconds: options.leaseMilliseconds,
     entriesMax: decisionsMax,
@@ -60,8 +75,9 @@ export function createLeasedAccess(options: {
   return {
     decide(question) {
       const key = `${question.identity}\n${question.certificateSerial}\n${question.permission}\n${question.resource}`;
-      return cache.get(key, () => options.storage.decideAccess(question).catch(refuseSilence), leaseOf);
+      return cache.get(key, () => storage.decideAccess(question).catch(refuseSilence), leaseOf);
     },
+    claimApproval: (claim) => approvals.claimApproval(claim).catch(refuseSilence),
     invalidate: () => cache.invalidate(),
   };
 }

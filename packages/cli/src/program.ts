@@ -40,6 +40,7 @@ const groups: readonly Group[] = [
   group("identities", "admit identities, and end them", () => import("./commands/identities.ts")),
   group("certs", "certificates, the trust bundle, revocation lists", () => import("./commands/certs.ts")),
   group("access", "who may do what, and why", () => import("./commands/access.ts")),
+  group("approvals", "requests that others have to consent to", () => import("./commands/approvals.ts")),
   group("rotation", "when keys rotate, and who has followed", () => import("./commands/rotation.ts")),
   group("backup", "copies of the whole, and their restoring", () => import("./commands/backup.ts")),
   group("audit", "what happened, with proof", () => import("./commands/audit.ts")),

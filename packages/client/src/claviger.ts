@@ -10,6 +10,7 @@ import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/
 import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
 import { type GetStatusResponse, StatusService } from "@claviger/proto/status/v1/status_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
+import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
 import type { CallOptions } from "./call.ts";
@@ -44,6 +45,7 @@ export interface Claviger extends Disposable {
   readonly keys: Client<typeof KeyService>;
   readonly registry: Client<typeof RegistryService>;
   readonly access: Client<typeof AccessService>;
+  readonly approvals: Client<typeof ApprovalService>;
   readonly keyrings: Client<typeof KeyringService>;
   readonly keyGeneration: Client<typeof KeyGenerationService>;
   readonly cryptography: Client<typeof CryptographyService>;
@@ -114,6 +116,9 @@ export function createClaviger(options: ClavigerOptions = {}): Claviger {
     },
     get access() {
       return clientOf(AccessService, "storage");
+    },
+    get approvals() {
+      return clientOf(ApprovalService, "storage");
     },
     get keyrings() {
       return clientOf(KeyringService, "generator");

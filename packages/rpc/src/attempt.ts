@@ -6,6 +6,7 @@ import type { Identity } from "@claviger/identity";
 import type { CallContext } from "./context.ts";
 import type { IncomingCall, PipelineOptions } from "./pipeline.ts";
 import type { PolicyRow } from "./policy.ts";
+import { requireApproval } from "./required-approval.ts";
 
 /** What the audit record will say of a call, as it becomes known. */
 export interface Attempt {
@@ -15,9 +16,13 @@ export interface Attempt {
   subject: string;
   actor: string;
   certificateSerial: string;
+  /** DER. */
+  certificate: Uint8Array;
   exempt: boolean;
   details: Record<string, string | number | boolean>;
 }
+
+const noCertificate = new Uint8Array();
 
 export function beginAttempt(method: DescMethod, row: PolicyRow<unknown>): Attempt {
   return {
@@ -27,6 +32,7 @@ export function beginAttempt(method: DescMethod, row: PolicyRow<unknown>): Attem
     subject: "",
     actor: "",
     certificateSerial: "",
+    certificate: noCertificate,
     exempt: false,
     details: {},
   };
@@ -48,6 +54,10 @@ export class PipelineContext<Unit> implements CallContext<Unit> {
 
   get certificateSerial(): string {
     return this.#attempt.certificateSerial;
+  }
+
+  get certificate(): Uint8Array {
+    return this.#attempt.certificate;
   }
 
   get traceId(): string {
@@ -82,7 +92,8 @@ export async function admit<Unit>(
   row: PolicyRow<unknown>,
   attempt: Attempt,
 ): Promise<{ identity: Identity; request: unknown }> {
-  const { identity, certificateSerial } = call.authenticate();
+  const { identity, certificate, certificateSerial } = call.authenticate();
+  attempt.certificate = certificate ?? attempt.certificate;
   attempt.actor = identity.uri;
   attempt.certificateSerial = certificateSerial;
   admitCaller(row, identity);
@@ -103,6 +114,7 @@ export async function admit<Unit>(
         : "an administrator can grant a role: claviger access grant ROLE --to IDENTITY --on KEYRING[/KEY]",
     });
   }
+  if (answer.needsApproval === true) await requireApproval(options, call, attempt, request);
   return { identity, request };
 }
 

@@ -6,6 +6,8 @@ export interface CallContext<Unit> {
   readonly caller: Identity;
   /** Lower-case hexadecimal. */
   readonly certificateSerial: string;
+  /** The caller's certificate in DER. */
+  readonly certificate: Uint8Array;
   /** 32 hexadecimal digits; pass it on in every call made for this one. */
   readonly traceId: string;
   /** Fires when the caller has gone or the deadline has passed. */

@@ -78,6 +78,7 @@ export function authenticator(
 interface Peer {
   identity: Identity;
   certificateSerial: string;
+  certificate: Uint8Array;
   /** Milliseconds since the epoch. */
   validTo: number;
 }
@@ -96,6 +97,7 @@ function peerOf(call: RawCall, trustDomain: string): Peer {
   const peer: Peer = {
     identity: identityFromSubjectAltName(certificate.subjectaltname, trustDomain),
     certificateSerial: certificate.serialNumber.toLowerCase(),
+    certificate: certificate.raw,
     validTo: Date.parse(certificate.valid_to),
   };
   if (session !== undefined) peers.set(session, peer);

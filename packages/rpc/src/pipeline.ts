@@ -13,7 +13,25 @@ export type Authorize = (question: {
   certificateSerial: string;
   permission: string;
   resource: string;
-}) => Promise<{ allowed: boolean; reason: string }>;
+}) => Promise<{ allowed: boolean; reason: string; needsApproval?: boolean }>;
+
+/** A request that others have to consent to. */
+export interface ApprovalClaim {
+  identity: string;
+  method: string;
+  permission: string;
+  resource: string;
+  /** SHA-256 over the method's name, a zero byte and the request without its request_id. */
+  requestHash: Uint8Array;
+  /** JSON, for people. */
+  request: string;
+  requestId: string;
+}
+
+/** Asks storage, or is storage: uses an approval up, or says which one is waited for. */
+export type ClaimApproval = (
+  claim: ApprovalClaim,
+) => Promise<{ granted: boolean; id: string; wanting?: number; group?: string }>;
 
 /** How this service makes work and its audit record one thing. */
 export interface AuditedWork<Unit> {
@@ -28,6 +46,8 @@ export interface AuditedWork<Unit> {
 export interface PipelineOptions<Unit> {
   service: string;
   authorize: Authorize;
+  /** Where it is left out, what needs approval is refused. */
+  claimApproval?: ClaimApproval | undefined;
   auditedWork: AuditedWork<Unit>;
   now: () => Date;
   onInternalError: (traceId: string, method: string, error: unknown) => void;
@@ -39,7 +59,7 @@ export interface IncomingCall {
   /** As it came, or a message that came inside of another. */
   request: Uint8Array | { readonly message: unknown };
   /** Throws `unauthenticated` where the certificate names nobody. */
-  authenticate: () => { identity: Identity; certificateSerial: string };
+  authenticate: () => { identity: Identity; certificateSerial: string; certificate?: Uint8Array };
   traceId: string;
   signal: AbortSignal;
 }

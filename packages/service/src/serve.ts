@@ -2,6 +2,7 @@ import type { TlsIdentity } from "@claviger/identity";
 import {
   type AuditedWork,
   type Authorize,
+  type ClaimApproval,
   MutualTlsServerCredentials,
   type Registration,
   type RpcServer,
@@ -24,6 +25,7 @@ export interface ServeOptions<Unit> {
   logger: Logger;
   lifetime: Lifetime;
   authorize: Authorize;
+  claimApproval?: ClaimApproval;
   auditedWork: AuditedWork<Unit>;
   registrations: readonly Registration<Unit>[];
   probes: readonly DependencyProbe[];
@@ -44,6 +46,7 @@ export async function serve<Unit>(options: ServeOptions<Unit>): Promise<RpcServe
     callers: "certificate",
     now: () => new Date(),
     authorize: options.authorize,
+    claimApproval: options.claimApproval,
     auditedWork: options.auditedWork,
     onInternalError: internalErrorLogger(logger),
     registrations: [

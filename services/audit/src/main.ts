@@ -5,7 +5,6 @@ import { serviceIdentity } from "@claviger/identity";
 import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
 import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
-import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { register } from "@claviger/rpc";
 import { createLogger, type Lifetime, openDatabaseService, runService, serve } from "@claviger/service";
@@ -38,7 +37,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     new Transport({ address, identity, serverIdentity: serviceIdentity(trustDomain, name).uri });
   const toStorage = connect(settings.storageAddress, "storage");
   const access = createLeasedAccess({
-    storage: createServiceClient(AccessService, toStorage),
+    transport: toStorage,
     leaseMilliseconds: settings.leaseMilliseconds,
   });
   bus.subscribe("claviger.events.storage.access.>", () => access.invalidate());
@@ -77,6 +76,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     logger,
     lifetime,
     authorize: access.decide,
+    claimApproval: access.claimApproval,
     auditedWork: work,
     probes,
     registrations: [register(AuditService, auditPolicy, auditHandlers(checkpointer))],

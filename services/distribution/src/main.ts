@@ -62,7 +62,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     new Transport({ address, identity, serverIdentity: serviceIdentity(trustDomain, name).uri });
   const toStorage = connect(settings.storageAddress, "storage");
   const storage = createServiceClient(AccessService, toStorage);
-  const access = createLeasedAccess({ storage, leaseMilliseconds: settings.leaseMilliseconds });
+  const access = createLeasedAccess({ transport: toStorage, leaseMilliseconds: settings.leaseMilliseconds });
   bus.subscribe("claviger.events.storage.access.>", () => access.invalidate());
   const toGenerator = connect(settings.generatorAddress, "generator");
   const generator = {
@@ -127,6 +127,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     logger,
     lifetime,
     authorize: access.decide,
+    claimApproval: access.claimApproval,
     auditedWork: work,
     probes,
     registrations: [

@@ -7,7 +7,6 @@ import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
-import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { type AuditedWork, register } from "@claviger/rpc";
@@ -89,10 +88,7 @@ async function start(lifetime: Lifetime): Promise<void> {
   });
   const storage = createServiceClient(KeyMaterialService, toStorage, { deadlineMilliseconds: 5000 });
   const { leaseMilliseconds } = settings;
-  const access = createLeasedAccess({
-    storage: createServiceClient(AccessService, toStorage, { deadlineMilliseconds: 5000 }),
-    leaseMilliseconds,
-  });
+  const access = createLeasedAccess({ transport: toStorage, leaseMilliseconds });
   const keyringKeys = new KeyringKeys({ hsm, storage, leaseMilliseconds });
   const onTrouble = (error: unknown): void => warn(describeError(error));
   let announcing: Bus | undefined;
@@ -165,6 +161,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     logger,
     lifetime,
     authorize: access.decide,
+    claimApproval: access.claimApproval,
     auditedWork: spooledWork(spool),
     probes: [hsmProbe(hsm, random), busProbe(bus), healthProbe(health)],
     registrations: [

@@ -4,7 +4,6 @@ import type { Transaction } from "@claviger/database";
 import { serviceIdentity } from "@claviger/identity";
 import { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
-import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { register } from "@claviger/rpc";
 import {
@@ -45,7 +44,7 @@ async function start(lifetime: Lifetime): Promise<void> {
   const toStorage = connect(settings.storageAddress, "storage");
   const storage = createServiceClient(KeyService, toStorage);
   const access = createLeasedAccess({
-    storage: createServiceClient(AccessService, toStorage),
+    transport: toStorage,
     leaseMilliseconds: settings.leaseMilliseconds,
   });
   bus.subscribe("claviger.events.storage.access.>", () => access.invalidate());
@@ -78,6 +77,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     logger,
     lifetime,
     authorize: access.decide,
+    claimApproval: access.claimApproval,
     auditedWork: work,
     probes,
     registrations: [

@@ -16,6 +16,8 @@ export interface AccessDecision {
   /** A sentence that names the deciding row. */
   reason: string;
   binding?: Binding;
+  /** Others have to consent besides. */
+  needsApproval?: boolean;
 }
 
 /** A Claviger service may do this, on these keys, and nothing else (invariant 11). */

@@ -8,6 +8,7 @@ import {
   type Reach,
   reachOf,
 } from "./access-rules.ts";
+import { rulesFor } from "./approvals.ts";
 import { freshBindings, freshKey, whyRevoked } from "./freshness.ts";
 import { parseKeyName } from "./names.ts";
 import type { Registry } from "./registry.ts";
@@ -22,7 +23,10 @@ export async function decideAccess(registry: Registry, question: AccessQuestion)
   ]);
   if (revoked !== undefined) return { allowed: false, reason: revoked };
   if (question.permission === "") return { allowed: true, reason: "not revoked" };
-  return decidePermission(registry, identity, question.permission, question.resource);
+  const decision = await decidePermission(registry, identity, question.permission, question.resource);
+  if (!decision.allowed || identity.kind === "claviger") return decision;
+  const rules = await rulesFor(registry, question.permission, question.resource);
+  return rules.length === 0 ? decision : { ...decision, needsApproval: true };
 }
 
 /** The decision by roles and grants alone, without a certificate: also what `access explain` shows. */

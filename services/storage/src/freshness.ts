@@ -1,6 +1,8 @@
 import { DomainError } from "@claviger/domain-error";
 import type { Registry } from "./registry.ts";
+import { type ApprovalRow, lockApproval, sealedApprovals } from "./store/approvals.ts";
 import { type BindingRow, bindingsOf, sealedBindings } from "./store/bindings.ts";
+import { membershipsOf, sealedGroupMembers } from "./store/groups.ts";
 import {
   findKey,
   findVersion,
@@ -64,8 +66,32 @@ export async function freshVersion(
   return row;
 }
 
-/** @throws DomainError `integrity` */
-export function freshBindings(registry: Registry, identity: string): Promise<BindingRow[]> {
+/** Locked; undefined where there is none. @throws DomainError `integrity` */
+export async function freshApproval(registry: Registry, id: string): Promise<ApprovalRow | undefined> {
+  const read = async (): Promise<ApprovalRow[]> => {
+    const row = await lockApproval(registry.tx, registry.sealer, id);
+    return row === undefined ? [] : [row];
+  };
+  const [row] = await fresh(registry, sealedApprovals, read, () => `approval ${id}`);
+  return row;
+}
+
+/** What an identity has by itself, and by its groups. @throws DomainError `integrity` */
+export async function freshBindings(registry: Registry, identity: string): Promise<BindingRow[]> {
+  const memberships = await fresh(
+    registry,
+    sealedGroupMembers,
+    () => membershipsOf(registry.tx, registry.sealer, identity),
+    ({ groupName }) => `${identity} in group ${groupName}`,
+  );
+  const bindings = await bindingsOfOne(registry, identity);
+  for (const { groupName } of memberships) {
+    bindings.push(...(await bindingsOfOne(registry, `group:${groupName}`)));
+  }
+  return bindings;
+}
+
+function bindingsOfOne(registry: Registry, identity: string): Promise<BindingRow[]> {
   return fresh(
     registry,
     sealedBindings,

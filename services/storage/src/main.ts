@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Transaction } from "@claviger/database";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
+import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
@@ -20,13 +21,15 @@ import {
 } from "@claviger/service";
 import { decideAccess } from "./access.ts";
 import { readConfig } from "./config.ts";
+import { claimUnderRules } from "./consent.ts";
 import { bindFirstAdministrator } from "./first-administrator.ts";
 import { accessHandlers } from "./handlers/access.ts";
+import { approvalHandlers } from "./handlers/approval.ts";
 import { keyHandlers } from "./handlers/key.ts";
 import { keyMaterialHandlers } from "./handlers/key-material.ts";
 import { registryHandlers } from "./handlers/registry.ts";
 import { Ledger } from "./ledger.ts";
-import { accessPolicy, keyMaterialPolicy, keyPolicy, registryPolicy } from "./policy.ts";
+import { accessPolicy, approvalPolicy, keyMaterialPolicy, keyPolicy, registryPolicy } from "./policy.ts";
 import { purgeOne } from "./purger.ts";
 import type { Registry } from "./registry.ts";
 import type { Finding } from "./registry-scan.ts";
@@ -94,11 +97,13 @@ async function start(lifetime: Lifetime): Promise<void> {
     logger,
     lifetime,
     authorize: (question) => database.transaction((tx) => decideAccess(open(tx), question)),
+    claimApproval: (claim) => claimUnderRules({ database, open }, claim),
     auditedWork: work,
     probes: [...probes, registryProbe(tampering)],
     registrations: [
       register(KeyService, keyPolicy, keyHandlers(open)),
-      register(AccessService, accessPolicy, accessHandlers({ open, trustDomain })),
+      register(AccessService, accessPolicy, accessHandlers({ database, open, trustDomain })),
+      register(ApprovalService, approvalPolicy, approvalHandlers({ database, open })),
       register(RegistryService, registryPolicy, registryHandlers({ database, ledger, sealer: plainSealer })),
       register(KeyMaterialService, keyMaterialPolicy, keyMaterialHandlers(open)),
     ],

@@ -1,6 +1,7 @@
 import type { Permission } from "@claviger/access";
 import { parseIdentity } from "@claviger/identity";
 import type { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
+import type { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import type { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
@@ -60,6 +61,9 @@ export const accessPolicy: Policy<typeof AccessService> = {
     subject: (request) => request.identity,
   },
   explainAccess: { ...everywhere("access.get"), subject: (request) => request.identity },
+  listGroups: everywhere("access.get"),
+  addGroupMember: { ...everywhere("access.grant"), subject: (request) => request.identity },
+  removeGroupMember: { ...everywhere("access.grant"), subject: (request) => request.identity },
   decideAccess: {
     callers: ["generator", "distribution", "rotation", "audit"],
     resource: (request) => request.resource,
@@ -71,6 +75,22 @@ export const accessPolicy: Policy<typeof AccessService> = {
         : undefined,
   },
   recordRevocation: { callers: ["distribution"], subject: (request) => request.identity },
+};
+
+export const approvalPolicy: Policy<typeof ApprovalService> = {
+  listApprovalRules: everywhere("access.get"),
+  setApprovalRule: { ...everywhere("access.grant"), resource: (request) => request.resource || "*" },
+  removeApprovalRule: { ...everywhere("access.grant"), resource: (request) => request.resource || "*" },
+  // The handlers look at whom an approval concerns, and who is of its group.
+  listApprovals: { callers: "anyone" },
+  getApproval: { callers: "anyone" },
+  approveRequest: { callers: "anyone" },
+  rejectRequest: { callers: "anyone" },
+  claimApproval: {
+    callers: ["generator", "distribution", "rotation", "audit"],
+    resource: (request) => request.resource,
+    subject: (request) => request.identity,
+  },
 };
 
 const generatorOnly = ["generator"] as const;

@@ -1,6 +1,9 @@
+import { sealedApprovalRules } from "./store/approval-rules.ts";
+import { sealedApprovals, sealedVotes } from "./store/approvals.ts";
 import { sealedBindings } from "./store/bindings.ts";
 import { sealedAcknowledgements } from "./store/custody-acknowledgements.ts";
 import { sealedGenerationEnds } from "./store/generation-ends.ts";
+import { sealedGroupMembers } from "./store/groups.ts";
 import { sealedHolds } from "./store/holds.ts";
 import { sealedInstallation } from "./store/installation.ts";
 import { sealedGenerations, sealedKeyrings } from "./store/keyrings.ts";
@@ -26,4 +29,8 @@ export const sealedTables: readonly SealedTable[] = [
   sealedRevocations,
   sealedRecoveryKeys,
   sealedAcknowledgements,
+  sealedGroupMembers,
+  sealedApprovalRules,
+  sealedApprovals,
+  sealedVotes,
 ];

@@ -3,7 +3,8 @@ import { argument, defineCommand, present } from "../define-command.ts";
 import { usageError } from "../errors.ts";
 import { shortIdentity, table } from "../output.ts";
 import { shortTime } from "../plain.ts";
-import { everyPage } from "../session.ts";
+import { everyPage, type Session } from "../session.ts";
+import { register as registerGroups } from "./access-groups.ts";
 
 const resourceOption = [
   "--on <resource>",
@@ -14,10 +15,16 @@ const resourceOption = [
 export function register(program: Command): void {
   const access = program.command("access").description("who may do what, and why");
   registerRoles(access);
+  registerGroups(access);
   registerBindings(access);
   registerGrant(access);
   registerRevoke(access);
   registerExplain(access);
+}
+
+/** A group's name is taken as it is. */
+function holderUri(session: Session, name: string): Promise<string> {
+  return name.startsWith("group:") ? Promise.resolve(name) : session.identityUri(name);
 }
 
 function registerRoles(access: Command): void {
@@ -43,7 +50,7 @@ function registerBindings(access: Command): void {
     examples: ["access bindings", "access bindings --who user/alice"],
     options: [["--who <identity>", "one identity's alone: billing, user/alice or a whole SPIFFE ID"]],
     async run(session, _, { who }) {
-      const identity = who === undefined ? "" : await session.identityUri(who);
+      const identity = who === undefined ? "" : await holderUri(session, who);
       const claviger = await session.connect();
       const bindings = await everyPage(
         (page) => claviger.access.listBindings({ identity, ...page }),
@@ -70,10 +77,11 @@ function registerGrant(access: Command): void {
     examples: [
       "access grant user --to billing --on payments/cards",
       "access grant auditor --to user/alice --on '*'",
+      "access grant user --to group:payments-team --on payments",
     ],
     options: [["--to <identity>", "billing, user/alice or a whole SPIFFE ID", "required"], resourceOption],
     async run(session, positional, { to, on }) {
-      const identity = await session.identityUri(to);
+      const identity = await holderUri(session, to);
       const claviger = await session.connect();
       const answer = await claviger.access.grantRole({ role: argument(positional), identity, resource: on });
       const binding = present(answer.binding, "the binding");
@@ -97,7 +105,7 @@ function registerRevoke(access: Command): void {
       if (who === undefined || (from !== undefined && to !== undefined)) {
         throw usageError("whose role is to be taken away is not clear", "say it once, with --from");
       }
-      const identity = await session.identityUri(who);
+      const identity = await holderUri(session, who);
       const role = argument(positional);
       await (await session.connect()).access.revokeRole({ role, identity, resource: on });
       session.answer({ role, identity, resource: on }, () => `${identity} is no longer ${role} on ${on}`);

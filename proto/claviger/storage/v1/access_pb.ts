@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/storage/v1/access.proto.
  */
 export const file_claviger_storage_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("CiBjbGF2aWdlci9zdG9yYWdlL3YxL2FjY2Vzcy5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSI+CgRSb2xlEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSEwoLcGVybWlzc2lvbnMYAyADKAkiiwEKB0JpbmRpbmcSCgoCaWQYASABKAkSDAoEcm9sZRgCIAEoCRIQCghpZGVudGl0eRgDIAEoCRIQCghyZXNvdXJjZRgEIAEoCRISCgpjcmVhdGVkX2J5GAUgASgJEi4KCmNyZWF0ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhIKEExpc3RSb2xlc1JlcXVlc3QiPQoRTGlzdFJvbGVzUmVzcG9uc2USKAoFcm9sZXMYASADKAsyGS5jbGF2aWdlci5zdG9yYWdlLnYxLlJvbGUiTgoTTGlzdEJpbmRpbmdzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCRIQCghpZGVudGl0eRgDIAEoCSJfChRMaXN0QmluZGluZ3NSZXNwb25zZRIuCghiaW5kaW5ncxgBIAMoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQmluZGluZxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiWAoQR3JhbnRSb2xlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBHJvbGUYAiABKAkSEAoIaWRlbnRpdHkYAyABKAkSEAoIcmVzb3VyY2UYBCABKAkiQgoRR3JhbnRSb2xlUmVzcG9uc2USLQoHYmluZGluZxgBIAEoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQmluZGluZyJZChFSZXZva2VSb2xlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBHJvbGUYAiABKAkSEAoIaWRlbnRpdHkYAyABKAkSEAoIcmVzb3VyY2UYBCABKAkiFAoSUmV2b2tlUm9sZVJlc3BvbnNlIk4KFEV4cGxhaW5BY2Nlc3NSZXF1ZXN0EhAKCGlkZW50aXR5GAEgASgJEhIKCnBlcm1pc3Npb24YAiABKAkSEAoIcmVzb3VyY2UYAyABKAkiZwoVRXhwbGFpbkFjY2Vzc1Jlc3BvbnNlEg8KB2FsbG93ZWQYASABKAgSDgoGcmVhc29uGAIgASgJEi0KB2JpbmRpbmcYAyABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLkJpbmRpbmciaQoTRGVjaWRlQWNjZXNzUmVxdWVzdBIQCghpZGVudGl0eRgBIAEoCRIaChJjZXJ0aWZpY2F0ZV9zZXJpYWwYAiABKAkSEgoKcGVybWlzc2lvbhgDIAEoCRIQCghyZXNvdXJjZRgEIAEoCSI3ChREZWNpZGVBY2Nlc3NSZXNwb25zZRIPCgdhbGxvd2VkGAEgASgIEg4KBnJlYXNvbhgCIAEoCSJoChdSZWNvcmRSZXZvY2F0aW9uUmVxdWVzdBIQCghpZGVudGl0eRgBIAEoCRIaChJjZXJ0aWZpY2F0ZV9zZXJpYWwYAiABKAkSDgoGcmVhc29uGAMgASgJEg8KB3Jldm9rZWQYBCABKAgiGgoYUmVjb3JkUmV2b2NhdGlvblJlc3BvbnNlMuwFCg1BY2Nlc3NTZXJ2aWNlEl8KCUxpc3RSb2xlcxIlLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdFJvbGVzUmVxdWVzdBomLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdFJvbGVzUmVzcG9uc2UiA5ACARJoCgxMaXN0QmluZGluZ3MSKC5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RCaW5kaW5nc1JlcXVlc3QaKS5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RCaW5kaW5nc1Jlc3BvbnNlIgOQAgESXwoJR3JhbnRSb2xlEiUuY2xhdmlnZXIuc3RvcmFnZS52MS5HcmFudFJvbGVSZXF1ZXN0GiYuY2xhdmlnZXIuc3RvcmFnZS52MS5HcmFudFJvbGVSZXNwb25zZSIDkAICEmIKClJldm9rZVJvbGUSJi5jbGF2aWdlci5zdG9yYWdlLnYxLlJldm9rZVJvbGVSZXF1ZXN0GicuY2xhdmlnZXIuc3RvcmFnZS52MS5SZXZva2VSb2xlUmVzcG9uc2UiA5ACAhJrCg1FeHBsYWluQWNjZXNzEikuY2xhdmlnZXIuc3RvcmFnZS52MS5FeHBsYWluQWNjZXNzUmVxdWVzdBoqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRXhwbGFpbkFjY2Vzc1Jlc3BvbnNlIgOQAgESaAoMRGVjaWRlQWNjZXNzEiguY2xhdmlnZXIuc3RvcmFnZS52MS5EZWNpZGVBY2Nlc3NSZXF1ZXN0GikuY2xhdmlnZXIuc3RvcmFnZS52MS5EZWNpZGVBY2Nlc3NSZXNwb25zZSIDkAIBEnQKEFJlY29yZFJldm9jYXRpb24SLC5jbGF2aWdlci5zdG9yYWdlLnYxLlJlY29yZFJldm9jYXRpb25SZXF1ZXN0Gi0uY2xhdmlnZXIuc3RvcmFnZS52MS5SZWNvcmRSZXZvY2F0aW9uUmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("CiBjbGF2aWdlci9zdG9yYWdlL3YxL2FjY2Vzcy5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSI+CgRSb2xlEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSEwoLcGVybWlzc2lvbnMYAyADKAkiiwEKB0JpbmRpbmcSCgoCaWQYASABKAkSDAoEcm9sZRgCIAEoCRIQCghpZGVudGl0eRgDIAEoCRIQCghyZXNvdXJjZRgEIAEoCRISCgpjcmVhdGVkX2J5GAUgASgJEi4KCmNyZWF0ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhIKEExpc3RSb2xlc1JlcXVlc3QiPQoRTGlzdFJvbGVzUmVzcG9uc2USKAoFcm9sZXMYASADKAsyGS5jbGF2aWdlci5zdG9yYWdlLnYxLlJvbGUiTgoTTGlzdEJpbmRpbmdzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCRIQCghpZGVudGl0eRgDIAEoCSJfChRMaXN0QmluZGluZ3NSZXNwb25zZRIuCghiaW5kaW5ncxgBIAMoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQmluZGluZxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiWAoQR3JhbnRSb2xlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBHJvbGUYAiABKAkSEAoIaWRlbnRpdHkYAyABKAkSEAoIcmVzb3VyY2UYBCABKAkiQgoRR3JhbnRSb2xlUmVzcG9uc2USLQoHYmluZGluZxgBIAEoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQmluZGluZyJZChFSZXZva2VSb2xlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBHJvbGUYAiABKAkSEAoIaWRlbnRpdHkYAyABKAkSEAoIcmVzb3VyY2UYBCABKAkiFAoSUmV2b2tlUm9sZVJlc3BvbnNlIm4KC0dyb3VwTWVtYmVyEg0KBWdyb3VwGAEgASgJEhAKCGlkZW50aXR5GAIgASgJEhAKCGFkZGVkX2J5GAMgASgJEiwKCGFkZGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIiChFMaXN0R3JvdXBzUmVxdWVzdBINCgVncm91cBgBIAEoCSJHChJMaXN0R3JvdXBzUmVzcG9uc2USMQoHbWVtYmVycxgBIAMoCzIgLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR3JvdXBNZW1iZXIiTAoVQWRkR3JvdXBNZW1iZXJSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDQoFZ3JvdXAYAiABKAkSEAoIaWRlbnRpdHkYAyABKAkiSgoWQWRkR3JvdXBNZW1iZXJSZXNwb25zZRIwCgZtZW1iZXIYASABKAsyIC5jbGF2aWdlci5zdG9yYWdlLnYxLkdyb3VwTWVtYmVyIk8KGFJlbW92ZUdyb3VwTWVtYmVyUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEg0KBWdyb3VwGAIgASgJEhAKCGlkZW50aXR5GAMgASgJIhsKGVJlbW92ZUdyb3VwTWVtYmVyUmVzcG9uc2UiTgoURXhwbGFpbkFjY2Vzc1JlcXVlc3QSEAoIaWRlbnRpdHkYASABKAkSEgoKcGVybWlzc2lvbhgCIAEoCRIQCghyZXNvdXJjZRgDIAEoCSJnChVFeHBsYWluQWNjZXNzUmVzcG9uc2USDwoHYWxsb3dlZBgBIAEoCBIOCgZyZWFzb24YAiABKAkSLQoHYmluZGluZxgDIAEoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQmluZGluZyJpChNEZWNpZGVBY2Nlc3NSZXF1ZXN0EhAKCGlkZW50aXR5GAEgASgJEhoKEmNlcnRpZmljYXRlX3NlcmlhbBgCIAEoCRISCgpwZXJtaXNzaW9uGAMgASgJEhAKCHJlc291cmNlGAQgASgJIk8KFERlY2lkZUFjY2Vzc1Jlc3BvbnNlEg8KB2FsbG93ZWQYASABKAgSDgoGcmVhc29uGAIgASgJEhYKDm5lZWRzX2FwcHJvdmFsGAMgASgIImgKF1JlY29yZFJldm9jYXRpb25SZXF1ZXN0EhAKCGlkZW50aXR5GAEgASgJEhoKEmNlcnRpZmljYXRlX3NlcmlhbBgCIAEoCRIOCgZyZWFzb24YAyABKAkSDwoHcmV2b2tlZBgEIAEoCCIaChhSZWNvcmRSZXZvY2F0aW9uUmVzcG9uc2UyrwgKDUFjY2Vzc1NlcnZpY2USXwoJTGlzdFJvbGVzEiUuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0Um9sZXNSZXF1ZXN0GiYuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0Um9sZXNSZXNwb25zZSIDkAIBEmgKDExpc3RCaW5kaW5ncxIoLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEJpbmRpbmdzUmVxdWVzdBopLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEJpbmRpbmdzUmVzcG9uc2UiA5ACARJfCglHcmFudFJvbGUSJS5jbGF2aWdlci5zdG9yYWdlLnYxLkdyYW50Um9sZVJlcXVlc3QaJi5jbGF2aWdlci5zdG9yYWdlLnYxLkdyYW50Um9sZVJlc3BvbnNlIgOQAgISYgoKUmV2b2tlUm9sZRImLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmV2b2tlUm9sZVJlcXVlc3QaJy5jbGF2aWdlci5zdG9yYWdlLnYxLlJldm9rZVJvbGVSZXNwb25zZSIDkAICEmIKCkxpc3RHcm91cHMSJi5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RHcm91cHNSZXF1ZXN0GicuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0R3JvdXBzUmVzcG9uc2UiA5ACARJpCg5BZGRHcm91cE1lbWJlchIqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkR3JvdXBNZW1iZXJSZXF1ZXN0GisuY2xhdmlnZXIuc3RvcmFnZS52MS5BZGRHcm91cE1lbWJlclJlc3BvbnNlEnIKEVJlbW92ZUdyb3VwTWVtYmVyEi0uY2xhdmlnZXIuc3RvcmFnZS52MS5SZW1vdmVHcm91cE1lbWJlclJlcXVlc3QaLi5jbGF2aWdlci5zdG9yYWdlLnYxLlJlbW92ZUdyb3VwTWVtYmVyUmVzcG9uc2USawoNRXhwbGFpbkFjY2VzcxIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRXhwbGFpbkFjY2Vzc1JlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLkV4cGxhaW5BY2Nlc3NSZXNwb25zZSIDkAIBEmgKDERlY2lkZUFjY2VzcxIoLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRGVjaWRlQWNjZXNzUmVxdWVzdBopLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRGVjaWRlQWNjZXNzUmVzcG9uc2UiA5ACARJ0ChBSZWNvcmRSZXZvY2F0aW9uEiwuY2xhdmlnZXIuc3RvcmFnZS52MS5SZWNvcmRSZXZvY2F0aW9uUmVxdWVzdBotLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVjb3JkUmV2b2NhdGlvblJlc3BvbnNlIgOQAgJiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message claviger.storage.v1.Role
@@ -263,6 +263,160 @@ export const RevokeRoleResponseSchema: GenMessage<RevokeRoleResponse> = /*@__PUR
   messageDesc(file_claviger_storage_v1_access, 9);
 
 /**
+ * @generated from message claviger.storage.v1.GroupMember
+ */
+export type GroupMember = Message<"claviger.storage.v1.GroupMember"> & {
+  /**
+   * @generated from field: string group = 1;
+   */
+  group: string;
+
+  /**
+   * @generated from field: string identity = 2;
+   */
+  identity: string;
+
+  /**
+   * @generated from field: string added_by = 3;
+   */
+  addedBy: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp added_at = 4;
+   */
+  addedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message claviger.storage.v1.GroupMember.
+ * Use `create(GroupMemberSchema)` to create a new message.
+ */
+export const GroupMemberSchema: GenMessage<GroupMember> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_access, 10);
+
+/**
+ * @generated from message claviger.storage.v1.ListGroupsRequest
+ */
+export type ListGroupsRequest = Message<"claviger.storage.v1.ListGroupsRequest"> & {
+  /**
+   * Empty for every group's members.
+   *
+   * @generated from field: string group = 1;
+   */
+  group: string;
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListGroupsRequest.
+ * Use `create(ListGroupsRequestSchema)` to create a new message.
+ */
+export const ListGroupsRequestSchema: GenMessage<ListGroupsRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_access, 11);
+
+/**
+ * @generated from message claviger.storage.v1.ListGroupsResponse
+ */
+export type ListGroupsResponse = Message<"claviger.storage.v1.ListGroupsResponse"> & {
+  /**
+   * At most 1000.
+   *
+   * @generated from field: repeated claviger.storage.v1.GroupMember members = 1;
+   */
+  members: GroupMember[];
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListGroupsResponse.
+ * Use `create(ListGroupsResponseSchema)` to create a new message.
+ */
+export const ListGroupsResponseSchema: GenMessage<ListGroupsResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_access, 12);
+
+/**
+ * @generated from message claviger.storage.v1.AddGroupMemberRequest
+ */
+export type AddGroupMemberRequest = Message<"claviger.storage.v1.AddGroupMemberRequest"> & {
+  /**
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * @generated from field: string group = 2;
+   */
+  group: string;
+
+  /**
+   * @generated from field: string identity = 3;
+   */
+  identity: string;
+};
+
+/**
+ * Describes the message claviger.storage.v1.AddGroupMemberRequest.
+ * Use `create(AddGroupMemberRequestSchema)` to create a new message.
+ */
+export const AddGroupMemberRequestSchema: GenMessage<AddGroupMemberRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_access, 13);
+
+/**
+ * @generated from message claviger.storage.v1.AddGroupMemberResponse
+ */
+export type AddGroupMemberResponse = Message<"claviger.storage.v1.AddGroupMemberResponse"> & {
+  /**
+   * @generated from field: claviger.storage.v1.GroupMember member = 1;
+   */
+  member?: GroupMember | undefined;
+};
+
+/**
+ * Describes the message claviger.storage.v1.AddGroupMemberResponse.
+ * Use `create(AddGroupMemberResponseSchema)` to create a new message.
+ */
+export const AddGroupMemberResponseSchema: GenMessage<AddGroupMemberResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_access, 14);
+
+/**
+ * @generated from message claviger.storage.v1.RemoveGroupMemberRequest
+ */
+export type RemoveGroupMemberRequest = Message<"claviger.storage.v1.RemoveGroupMemberRequest"> & {
+  /**
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * @generated from field: string group = 2;
+   */
+  group: string;
+
+  /**
+   * @generated from field: string identity = 3;
+   */
+  identity: string;
+};
+
+/**
+ * Describes the message claviger.storage.v1.RemoveGroupMemberRequest.
+ * Use `create(RemoveGroupMemberRequestSchema)` to create a new message.
+ */
+export const RemoveGroupMemberRequestSchema: GenMessage<RemoveGroupMemberRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_access, 15);
+
+/**
+ * @generated from message claviger.storage.v1.RemoveGroupMemberResponse
+ */
+export type RemoveGroupMemberResponse = Message<"claviger.storage.v1.RemoveGroupMemberResponse"> & {
+};
+
+/**
+ * Describes the message claviger.storage.v1.RemoveGroupMemberResponse.
+ * Use `create(RemoveGroupMemberResponseSchema)` to create a new message.
+ */
+export const RemoveGroupMemberResponseSchema: GenMessage<RemoveGroupMemberResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_access, 16);
+
+/**
  * @generated from message claviger.storage.v1.ExplainAccessRequest
  */
 export type ExplainAccessRequest = Message<"claviger.storage.v1.ExplainAccessRequest"> & {
@@ -287,7 +441,7 @@ export type ExplainAccessRequest = Message<"claviger.storage.v1.ExplainAccessReq
  * Use `create(ExplainAccessRequestSchema)` to create a new message.
  */
 export const ExplainAccessRequestSchema: GenMessage<ExplainAccessRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_access, 10);
+  messageDesc(file_claviger_storage_v1_access, 17);
 
 /**
  * @generated from message claviger.storage.v1.ExplainAccessResponse
@@ -316,7 +470,7 @@ export type ExplainAccessResponse = Message<"claviger.storage.v1.ExplainAccessRe
  * Use `create(ExplainAccessResponseSchema)` to create a new message.
  */
 export const ExplainAccessResponseSchema: GenMessage<ExplainAccessResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_access, 11);
+  messageDesc(file_claviger_storage_v1_access, 18);
 
 /**
  * @generated from message claviger.storage.v1.DecideAccessRequest
@@ -352,7 +506,7 @@ export type DecideAccessRequest = Message<"claviger.storage.v1.DecideAccessReque
  * Use `create(DecideAccessRequestSchema)` to create a new message.
  */
 export const DecideAccessRequestSchema: GenMessage<DecideAccessRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_access, 12);
+  messageDesc(file_claviger_storage_v1_access, 19);
 
 /**
  * @generated from message claviger.storage.v1.DecideAccessResponse
@@ -367,6 +521,13 @@ export type DecideAccessResponse = Message<"claviger.storage.v1.DecideAccessResp
    * @generated from field: string reason = 2;
    */
   reason: string;
+
+  /**
+   * Others have to consent besides: ClaimApproval.
+   *
+   * @generated from field: bool needs_approval = 3;
+   */
+  needsApproval: boolean;
 };
 
 /**
@@ -374,7 +535,7 @@ export type DecideAccessResponse = Message<"claviger.storage.v1.DecideAccessResp
  * Use `create(DecideAccessResponseSchema)` to create a new message.
  */
 export const DecideAccessResponseSchema: GenMessage<DecideAccessResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_access, 13);
+  messageDesc(file_claviger_storage_v1_access, 20);
 
 /**
  * @generated from message claviger.storage.v1.RecordRevocationRequest
@@ -410,7 +571,7 @@ export type RecordRevocationRequest = Message<"claviger.storage.v1.RecordRevocat
  * Use `create(RecordRevocationRequestSchema)` to create a new message.
  */
 export const RecordRevocationRequestSchema: GenMessage<RecordRevocationRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_access, 14);
+  messageDesc(file_claviger_storage_v1_access, 21);
 
 /**
  * @generated from message claviger.storage.v1.RecordRevocationResponse
@@ -423,7 +584,7 @@ export type RecordRevocationResponse = Message<"claviger.storage.v1.RecordRevoca
  * Use `create(RecordRevocationResponseSchema)` to create a new message.
  */
 export const RecordRevocationResponseSchema: GenMessage<RecordRevocationResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_access, 15);
+  messageDesc(file_claviger_storage_v1_access, 22);
 
 /**
  * AccessService says who may do what, and lets administrators change it.
@@ -462,6 +623,32 @@ export const AccessService: GenService<{
     methodKind: "unary";
     input: typeof RevokeRoleRequestSchema;
     output: typeof RevokeRoleResponseSchema;
+  },
+  /**
+   * A group's name can stand where an identity does in a binding, as "group:NAME".
+   *
+   * @generated from rpc claviger.storage.v1.AccessService.ListGroups
+   */
+  listGroups: {
+    methodKind: "unary";
+    input: typeof ListGroupsRequestSchema;
+    output: typeof ListGroupsResponseSchema;
+  },
+  /**
+   * @generated from rpc claviger.storage.v1.AccessService.AddGroupMember
+   */
+  addGroupMember: {
+    methodKind: "unary";
+    input: typeof AddGroupMemberRequestSchema;
+    output: typeof AddGroupMemberResponseSchema;
+  },
+  /**
+   * @generated from rpc claviger.storage.v1.AccessService.RemoveGroupMember
+   */
+  removeGroupMember: {
+    methodKind: "unary";
+    input: typeof RemoveGroupMemberRequestSchema;
+    output: typeof RemoveGroupMemberResponseSchema;
   },
   /**
    * Shows the deciding row for a yes and for a no.

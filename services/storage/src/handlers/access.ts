@@ -13,7 +13,9 @@ import {
 } from "@claviger/proto/storage/v1/access_pb.ts";
 import { type Handlers, pageSize, pageToken, readPageToken } from "@claviger/rpc";
 import { decideAccess, decidePermission } from "../access.ts";
-import { checkResource } from "../names.ts";
+import { rulesFor } from "../approvals.ts";
+import type { ConsentOptions } from "../consent.ts";
+import { checkKeyringName, checkResource } from "../names.ts";
 import { publish, type Registry } from "../registry.ts";
 import { isRole, roles } from "../roles.ts";
 import {
@@ -25,14 +27,15 @@ import {
   lockOfRole,
 } from "../store/bindings.ts";
 import { deleteRevocation, insertRevocation } from "../store/revocations.ts";
+import { groupHandlers } from "./groups.ts";
 import { bindingMessage } from "./messages.ts";
 
-export function accessHandlers(options: {
-  open: (tx: Transaction) => Registry;
-  trustDomain: string;
-}): Handlers<typeof AccessService, Transaction> {
+export function accessHandlers(
+  options: ConsentOptions & { trustDomain: string },
+): Handlers<typeof AccessService, Transaction> {
   const { open, trustDomain } = options;
   return {
+    ...groupHandlers(options),
     async listRoles() {
       return {
         roles: Object.entries(roles).map(([name, role]) => ({
@@ -84,13 +87,19 @@ export function accessHandlers(options: {
     async explainAccess(request, { unit }) {
       const registry = open(unit);
       const resource = checkResource(request.resource || "*");
-      const decision = await decidePermission(
-        registry,
-        parseIdentity(request.identity),
-        request.permission,
-        resource,
-      );
-      const { binding, ...rest } = decision;
+      const identity = parseIdentity(request.identity);
+      // As the methods are called, too: cryptography.decrypt is keys.decrypt.
+      const permission = request.permission.replace(/^(cryptography|key)\./, "keys.");
+      const decision = await decidePermission(registry, identity, permission, resource);
+      const rules = identity.kind === "claviger" ? [] : await rulesFor(registry, permission, resource);
+      const wants = rules.map(({ groupName, required }) => `${required} of group ${groupName}`).join(" and ");
+      const { binding, ...found } = decision;
+      const rest = {
+        allowed: found.allowed,
+        reason: !found.allowed
+          ? `${found.reason}${found.reason.startsWith("no role") ? nearest(permission, resource) : ""}`
+          : `${found.reason}${wants === "" ? "" : `; each time with the approval of ${wants}`}`,
+      };
       if (binding === undefined) return rest;
       const row = (await bindingsOf(unit, registry.sealer, request.identity)).find(
         ({ id }) => id === binding.id,
@@ -98,9 +107,9 @@ export function accessHandlers(options: {
       return row === undefined ? rest : { ...rest, binding: bindingMessage(row) };
     },
     async decideAccess(request, { unit, note }) {
-      const { allowed, reason } = await decideAccess(open(unit), request);
+      const { allowed, needsApproval = false, reason } = await decideAccess(open(unit), request);
       note({ permission: request.permission, allowed });
-      return { allowed, reason };
+      return { allowed, reason, needsApproval };
     },
     async recordRevocation(request, { unit, note }) {
       const registry = open(unit);
@@ -124,6 +133,17 @@ export function accessHandlers(options: {
   };
 }
 
+/** The smallest grant that would change a no. */
+function nearest(permission: string, resource: string): string {
+  const fitting = Object.entries(roles)
+    .filter(([, role]) => (role.permissions as readonly string[]).includes(permission))
+    .sort(([, one], [, other]) => one.permissions.length - other.permissions.length);
+  const [role] = fitting[0] ?? [];
+  return role === undefined ? "" : `; missing: role ${role} on ${resource}`;
+}
+
+const groupPrefix = "group:";
+
 type Wanted = Pick<BindingRow, "role" | "identity" | "resource">;
 
 function checkBinding(request: Wanted, trustDomain: string): Wanted {
@@ -131,6 +151,14 @@ function checkBinding(request: Wanted, trustDomain: string): Wanted {
     throw new DomainError("invalid-argument", `"${request.role.slice(0, 40)}" is not a role`, {
       hint: `roles are ${Object.keys(roles).join(", ")}`,
     });
+  }
+  if (request.identity.startsWith(groupPrefix)) {
+    const group = checkKeyringName(request.identity.slice(groupPrefix.length));
+    return {
+      role: request.role,
+      identity: `${groupPrefix}${group}`,
+      resource: checkResource(request.resource),
+    };
   }
   const identity = parseIdentity(request.identity);
   if (identity.kind === "claviger" || identity.trustDomain !== trustDomain) {
