@@ -89,6 +89,11 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       call: (as, o) => as.keyGeneration.exportKey({ name: leaves, ...recipient }, o),
       resource: () => leaves,
     },
+    attestDestruction: {
+      call: (as, o) => as.keyGeneration.attestDestruction({ name: signer }, o),
+      outcome: "failed",
+      resource: () => signer,
+    },
     attestKey: { call: (as, o) => as.keyGeneration.attestKey({ name: signer }, o), resource: () => signer },
     getPublicKey: {
       call: (as, o) => as.keyGeneration.getPublicKey({ name: signer }, o),
@@ -313,6 +318,7 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
   },
   backup: {
     beginBackup: { call: (as, o) => as.backup.beginBackup(recipient, o) },
+    listBackups: { call: (as, o) => as.backup.listBackups({}, o) },
     getCustody: { call: (as, o) => as.backup.getCustody({}, o) },
     acknowledgeCustody: {
       call: (as, o) => as.backup.acknowledgeCustody({ proof: Buffer.alloc(32) }, o),

@@ -13,7 +13,12 @@ import { runningInstallation } from "./supervisor-file.ts";
 import { printError } from "./terminal.ts";
 
 const { values: flags } = parseArgs({
-  options: { out: { type: "string" }, config: { type: "string" }, json: { type: "boolean" } },
+  options: {
+    out: { type: "string" },
+    "keep-days": { type: "string" },
+    config: { type: "string" },
+    json: { type: "boolean" },
+  },
 });
 const clone = new URL("../../..", import.meta.url).pathname.replace(/\/$/, "");
 const layout = layoutOf(stateDirectoryOf(clone, process.env));
@@ -28,6 +33,13 @@ try {
 }
 
 async function create(file: string): Promise<CreatedBackup> {
+  const keepDays = Number(flags["keep-days"] ?? 0);
+  if (!Number.isInteger(keepDays) || keepDays < 0 || keepDays > 3650 || flags["keep-days"] === "0") {
+    throw new DomainError(
+      "invalid-argument",
+      `--keep-days is ${flags["keep-days"]}, and must be from 1 to 3650`,
+    );
+  }
   const running = runningInstallation(layout);
   if (running === undefined) {
     throw new DomainError("failed-precondition", "no installation runs on this host", {
@@ -43,16 +55,17 @@ async function create(file: string): Promise<CreatedBackup> {
   const database = await connectAsSuperuser(layout, portsOf(running.basePort).postgresql, databaseName);
   try {
     const onProgress = (message: string): void => console.error(`claviger: ${message}`);
-    return await createBackup({ claviger, database, file, onProgress });
+    return await createBackup({ claviger, database, file, keepDays, onProgress });
   } finally {
     await database.end();
   }
 }
 
-function text({ bytes, file, id, recoveryKey, sections }: CreatedBackup): string {
+function text({ bytes, expiresAt, file, id, recoveryKey, sections }: CreatedBackup): string {
   const rows = sections.reduce((sum, section) => sum + section.rows, 0);
   return [
     `backup ${id}: ${rows.toLocaleString("en")} rows, ${bytes.toLocaleString("en")} bytes in ${file}`,
+    `delete every copy of it by ${expiresAt}`,
     `the shares of recovery key ${recoveryKey} open it: keep them elsewhere`,
     `what it holds, signed: ${file}.manifest.json`,
   ].join("\n");

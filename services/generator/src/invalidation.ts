@@ -11,8 +11,10 @@ export function followEvents(options: {
   keyStore: KeyStore;
   access: LeasedAccess;
   onKeyringRotated: (keyring: string | undefined) => void;
+  /** Called once nothing of it is held here. */
+  onDestroyed: (name: string) => void;
 }): void {
-  const { access, bus, keyStore, onKeyringRotated } = options;
+  const { access, bus, keyStore, onDestroyed, onKeyringRotated } = options;
   bus.subscribe("claviger.events.storage.>", ({ subject, data }) => {
     if (subject.startsWith("claviger.events.storage.access.")) return access.invalidate();
     const name = subjectOf(data);
@@ -21,6 +23,7 @@ export function followEvents(options: {
     if (subject.startsWith("claviger.events.storage.keyring.")) return;
     if (name === undefined) keyStore.invalidateAll();
     else keyStore.invalidate(name);
+    if (name !== undefined && subject === "claviger.events.storage.key.destroyed") onDestroyed(name);
   });
 }
 

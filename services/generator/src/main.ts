@@ -1,4 +1,4 @@
-import { createLeasedAccess } from "@claviger/access";
+import { createLeasedAccess, refuseSilence } from "@claviger/access";
 import { AuditSpool } from "@claviger/audit-sink";
 import { type Bus, openBus } from "@claviger/bus";
 import { createServiceClient, Transport } from "@claviger/client";
@@ -30,6 +30,8 @@ import {
   rightToken,
 } from "./ceremony/transcript.ts";
 import { readConfig } from "./config.ts";
+import { DestroyedKeys } from "./destroyed-keys.ts";
+import { destructionRecord } from "./destruction-record.ts";
 import type { SignedRecord } from "./generation-record.ts";
 import { backupHandlers } from "./handlers/backup.ts";
 import { checkpointHandlers } from "./handlers/checkpoint.ts";
@@ -124,6 +126,13 @@ async function start(lifetime: Lifetime): Promise<void> {
     );
   };
 
+  const attestDestruction = async (name: string): Promise<SignedRecord> => {
+    const found = await storage.getDestruction({ name }).catch(refuseSilence);
+    const { trustDomain } = settings;
+    const about = { trustDomain, module: hsm.describe(), leaseMilliseconds, time: now() };
+    return attester.sign(destructionRecord(name, found, about));
+  };
+
   const forget = (): void => {
     access.invalidate();
     keyStore.invalidateAll();
@@ -144,7 +153,9 @@ async function start(lifetime: Lifetime): Promise<void> {
     keyringKeys.invalidate(keyring);
     rewrapper.poke();
   };
-  followEvents({ bus, keyStore, access, onKeyringRotated });
+  const destroyed = new DestroyedKeys({ storage, listen: settings.listen, onTrouble: warn });
+  const onDestroyed = (name: string): void => destroyed.add(name);
+  followEvents({ bus, keyStore, access, onKeyringRotated, onDestroyed });
   const spool = await AuditSpool.open({
     path: settings.spoolPath,
     service,
@@ -169,7 +180,14 @@ async function start(lifetime: Lifetime): Promise<void> {
       register(
         KeyGenerationService,
         keyGenerationPolicy,
-        keyGenerationHandlers({ keyMaker, keyStore, storage, now, desk: new ImportDesk() }),
+        keyGenerationHandlers({
+          keyMaker,
+          keyStore,
+          storage,
+          now,
+          desk: new ImportDesk(),
+          attestDestruction,
+        }),
       ),
       register(
         CryptographyService,

@@ -20,6 +20,7 @@ export const keyGenerationPolicy: Policy<typeof KeyGenerationService> = {
   createKeyVersion: onName("keys.rotate"),
   getPublicKey: onName("keys.public"),
   attestKey: onName("keys.get"),
+  attestDestruction: onName("keys.get"),
   beginImport: onName("keys.import"),
   importKey: onName("keys.import"),
   exportKey: onName("keys.export"),
@@ -52,6 +53,7 @@ export const cryptographyPolicy: Policy<typeof CryptographyService> = {
 export const backupPolicy: Policy<typeof BackupService> = {
   beginBackup: { callers: "anyone", permission: "backup.create" },
   attestBackup: { callers: "anyone", permission: "backup.create" },
+  listBackups: { callers: "anyone", permission: "audit.read" },
   getCustody: { callers: "anyone", permission: "audit.read" },
   // Who has a share may say so: that is the proof.
   acknowledgeCustody: { callers: "anyone" },

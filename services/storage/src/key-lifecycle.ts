@@ -2,6 +2,7 @@ import { DomainError } from "@claviger/domain-error";
 import { isKeyState, type KeyState, mayMove, movesToDestroyed, stateTable } from "@claviger/lifecycle";
 import { freshVersion } from "./freshness.ts";
 import { fullName, publish, type Registry } from "./registry.ts";
+import { insertDestruction } from "./store/destructions.ts";
 import { listHolds } from "./store/holds.ts";
 import { type KeyRow, listVersions, updateKey, updateVersion } from "./store/keys.ts";
 
@@ -127,17 +128,21 @@ export async function restore(registry: Registry, key: KeyRow): Promise<KeyRow> 
 
 /** The end of a destruction period: the material goes, the metadata stays. */
 export async function purge(registry: Registry, key: KeyRow): Promise<KeyRow> {
+  let generation = 0;
   for (let after = 0; ; ) {
     const versions = await listVersions(registry.tx, registry.sealer, key.id, after, versionsPageMax);
     for (const version of versions) {
       await updateVersion(registry.tx, registry.sealer, { ...version, state: "destroyed", material: null });
       after = version.version;
+      if (version.material !== null) generation = Math.max(generation, version.material.readUInt32BE(3));
     }
     if (versions.length < versionsPageMax) break;
   }
   let next = key;
   for (const state of movesToDestroyed(key.state)) next = { ...next, state };
   await updateKey(registry.tx, registry.sealer, next);
+  const destruction = { keyId: key.id, generation, destroyedAt: registry.now };
+  await insertDestruction(registry.tx, registry.sealer, destruction);
   await publish(registry, "key.destroyed", fullName(key), { keyId: key.id });
   return next;
 }

@@ -1,7 +1,9 @@
 import { sealedApprovalRules } from "./store/approval-rules.ts";
 import { sealedApprovals, sealedVotes } from "./store/approvals.ts";
+import { sealedBackups } from "./store/backups.ts";
 import { sealedBindings } from "./store/bindings.ts";
 import { sealedAcknowledgements } from "./store/custody-acknowledgements.ts";
+import { sealedDestructionAcknowledgements, sealedDestructions } from "./store/destructions.ts";
 import { sealedGenerationEnds } from "./store/generation-ends.ts";
 import { sealedGroupMembers } from "./store/groups.ts";
 import { sealedHolds } from "./store/holds.ts";
@@ -33,4 +35,7 @@ export const sealedTables: readonly SealedTable[] = [
   sealedApprovalRules,
   sealedApprovals,
   sealedVotes,
+  sealedDestructions,
+  sealedDestructionAcknowledgements,
+  sealedBackups,
 ];

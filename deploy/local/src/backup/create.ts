@@ -24,6 +24,8 @@ export interface CreateOptions {
   /** As the superuser, who sees every service's schema; in the one transaction of this. */
   database: Client;
   file: string;
+  /** 0 for as long as usual. */
+  keepDays: number;
   onProgress: (message: string) => void;
 }
 
@@ -32,6 +34,7 @@ export interface CreatedBackup {
   file: string;
   bytes: number;
   createdAt: string;
+  expiresAt: string;
   recoveryKey: string;
   manifestSha256: string;
   sections: SectionSummary[];
@@ -84,6 +87,7 @@ class Contents {
   readonly #sections: SectionSummary[] = [];
   #manifest = Buffer.alloc(0);
   #end: BackupEnd | undefined;
+  #expiresAt = "";
 
   constructor(options: CreateOptions, header: BackupHeader, ceremony: Buffer) {
     this.#options = options;
@@ -139,8 +143,11 @@ class Contents {
     const { record, mac, signature, signerVersion } = await this.#options.claviger.backup.attestBackup({
       backupId: this.#header.id,
       recoveryKey: this.#header.recoveryKey,
+      keepDays: this.#options.keepDays,
       manifestDigest: createHash("sha256").update(this.#manifest).digest(),
     });
+    const said = JSON.parse(Buffer.from(record).toString("utf8")) as { expiresAt: string };
+    this.#expiresAt = said.expiresAt;
     const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
     const manifest = this.#manifest.toString("base64");
     return { manifest, record: text(record), mac: text(mac), signature: text(signature), signerVersion };
@@ -154,7 +161,7 @@ class Contents {
 
   summary() {
     const manifestSha256 = createHash("sha256").update(this.#manifest).digest("hex");
-    return { manifestSha256, sections: this.#sections };
+    return { manifestSha256, expiresAt: this.#expiresAt, sections: this.#sections };
   }
 }
 

@@ -28,6 +28,47 @@ export function registerAttest(keys: Command): void {
   });
 }
 
+/** Signed, and verified offline as every attestation is. */
+export function registerDestructionCertificate(keys: Command): void {
+  defineCommand<{ out?: string }>(keys, {
+    usage: "destruction-certificate <keyring/key>",
+    description: "that a key is gone, who let go of it, and until when an old copy may still open",
+    examples: ["keys destruction-certificate payments/cards --out destroyed.json"],
+    options: [["--out <file>", "where to; stdout by default"]],
+    async run(session, positional, { out = standardStream }) {
+      const { name } = parseKeyReference(argument(positional), "none");
+      const claviger = await session.connect();
+      const answer = await claviger.keyGeneration.attestDestruction({ name });
+      const facts = JSON.parse(Buffer.from(answer.record).toString("utf8")) as DestructionFacts;
+      writeOutput(out, `${JSON.stringify(await attestationOf(claviger, answer), null, 2)}\n`);
+      if (out === standardStream) return;
+      const generations = facts.keyringGenerations.map(
+        ({ destroyedInTokenAt, generation }) =>
+          `${generation}: ${destroyedInTokenAt ?? "still in the token"}`,
+      );
+      session.answer({ ...facts, out }, () =>
+        properties([
+          ["key", facts.name],
+          ["destroyed", facts.destroyedAt],
+          ["held nowhere after", facts.heldNowhereAfter],
+          ["acknowledged by", facts.acknowledgedBy.map(({ replica }) => replica).join(", ") || "nobody yet"],
+          ["keyring's key", generations.join("; ") || "none was needed"],
+          ["last backup expires", facts.lastBackupExpiresAt ?? "none was made before"],
+        ]),
+      );
+    },
+  });
+}
+
+interface DestructionFacts {
+  name: string;
+  destroyedAt: string;
+  heldNowhereAfter: string;
+  acknowledgedBy: { replica: string; at: string }[];
+  keyringGenerations: { generation: number; destroyedInTokenAt: string | null }[];
+  lastBackupExpiresAt: string | null;
+}
+
 /** The file of docs/formats.md, which verifies offline. */
 export async function attestationOf(
   { certificates }: Claviger,

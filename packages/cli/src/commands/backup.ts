@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import { defineCommand } from "../define-command.ts";
 import { runHostProgram, stateEnvironment } from "../host-program.ts";
+import { shortIdentity, table } from "../output.ts";
 import { register as registerCustodians } from "./custodians.ts";
 
 export function register(program: Command): void {
@@ -9,14 +10,50 @@ export function register(program: Command): void {
     .command("backup")
     .description("copies of the whole installation, and their restoring");
   registerCustodians(backup);
-  defineCommand<{ out: string }>(backup, {
+  defineCommand(backup, {
+    usage: "list",
+    description: "the backups that were made, and until when each may be kept",
+    examples: ["backup list"],
+    async run(session) {
+      const { backups } = await (await session.connect()).backup.listBackups({});
+      const shown = backups.map(
+        ({ expired, expiresAt, id, madeAt, madeBy, manifestDigest, recoveryKey }) => ({
+          id,
+          madeAt,
+          expiresAt,
+          expired,
+          madeBy,
+          recoveryKey,
+          manifestSha256: Buffer.from(manifestDigest).toString("hex"),
+        }),
+      );
+      session.answer({ backups: shown }, () =>
+        table(
+          ["ID", "MADE", "KEEP UNTIL", "RECOVERY KEY", "BY"],
+          shown.map(({ expired, expiresAt, id, madeAt, madeBy, recoveryKey }) => [
+            id,
+            madeAt,
+            expired ? `${expiresAt}: delete every copy` : expiresAt,
+            recoveryKey,
+            shortIdentity(madeBy),
+          ]),
+          "no backup was made yet: claviger backup create --out F",
+        ),
+      );
+    },
+  });
+  defineCommand<{ out: string; keepDays?: string }>(backup, {
     usage: "create",
     description: "one encrypted file with everything, which the recovery key's custodians alone can open",
     examples: ["backup create --out claviger.backup"],
-    options: [["--out <file>", "where to; it must not be there yet", "required"]],
-    async run(session, _, { out }) {
+    options: [
+      ["--out <file>", "where to; it must not be there yet", "required"],
+      ["--keep-days <days>", "until when copies may be kept; 90 unless said"],
+    ],
+    async run(session, _, { keepDays, out }) {
       const config = await session.configPath();
       const line = ["--out", resolve(out), "--config", resolve(config), ...(session.json ? ["--json"] : [])];
+      if (keepDays !== undefined) line.push("--keep-days", keepDays);
       process.exitCode = await runHostProgram("backup-create", line, stateEnvironment(config));
     },
   });

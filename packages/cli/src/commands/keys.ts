@@ -12,7 +12,7 @@ import { type KeyView, keyTable, keyText } from "../key-text.ts";
 import { table } from "../output.ts";
 import { isoTime, shortTime } from "../plain.ts";
 import { everyPage, type Session } from "../session.ts";
-import { registerAttest } from "./attest.ts";
+import { registerAttest, registerDestructionCertificate } from "./attest.ts";
 import { registerExport, registerImport } from "./key-transfer.ts";
 import { registerPublic } from "./public-key.ts";
 
@@ -24,6 +24,7 @@ export function register(program: Command): void {
   registerVersions(keys);
   registerPublic(keys);
   registerAttest(keys);
+  registerDestructionCertificate(keys);
   registerImport(keys);
   registerExport(keys);
   registerRotate(keys);

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/generator/v1/backup.proto.
  */
 export const file_claviger_generator_v1_backup: GenFile = /*@__PURE__*/
-  fileDesc("CiJjbGF2aWdlci9nZW5lcmF0b3IvdjEvYmFja3VwLnByb3RvEhVjbGF2aWdlci5nZW5lcmF0b3IudjEiMgoSQmVnaW5CYWNrdXBSZXF1ZXN0EhwKFHJlY2lwaWVudF9wdWJsaWNfa2V5GAEgASgMIp4BChNCZWdpbkJhY2t1cFJlc3BvbnNlEhEKCWJhY2t1cF9pZBgBIAEoCRI3CgpzZWFsZWRfa2V5GAIgASgLMiMuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNlYWxlZFNlY3JldBITCgt3cmFwcGVkX2tleRgDIAEoDBIUCgxyZWNvdmVyeV9rZXkYBCABKAkSEAoIY2VyZW1vbnkYBSABKAwiVwoTQXR0ZXN0QmFja3VwUmVxdWVzdBIRCgliYWNrdXBfaWQYASABKAkSFwoPbWFuaWZlc3RfZGlnZXN0GAIgASgMEhQKDHJlY292ZXJ5X2tleRgDIAEoCSJeChRBdHRlc3RCYWNrdXBSZXNwb25zZRIOCgZyZWNvcmQYASABKAwSCwoDbWFjGAIgASgMEhEKCXNpZ25hdHVyZRgDIAEoDBIWCg5zaWduZXJfdmVyc2lvbhgEIAEoDSITChFHZXRDdXN0b2R5UmVxdWVzdCKTAQoSR2V0Q3VzdG9keVJlc3BvbnNlEhQKDHJlY292ZXJ5X2tleRgBIAEoCRIRCgl0aHJlc2hvbGQYAiABKA0SMwoGc2hhcmVzGAMgAygLMiMuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkN1c3RvZHlTaGFyZRINCgVzaW5jZRgEIAEoCRIQCghjaGFuZ2luZxgFIAEoCCJTCgxDdXN0b2R5U2hhcmUSDgoGbnVtYmVyGAEgASgNEjMKB2hvbGRlcnMYAiADKAsyIi5jbGF2aWdlci5nZW5lcmF0b3IudjEuU2hhcmVIb2xkZXIiOAoLU2hhcmVIb2xkZXISEAoIaWRlbnRpdHkYASABKAkSFwoPYWNrbm93bGVkZ2VkX2F0GAIgASgJIioKGUFja25vd2xlZGdlQ3VzdG9keVJlcXVlc3QSDQoFcHJvb2YYASABKAwiQQoaQWNrbm93bGVkZ2VDdXN0b2R5UmVzcG9uc2USFAoMcmVjb3Zlcnlfa2V5GAEgASgJEg0KBXNoYXJlGAIgASgNMssDCg1CYWNrdXBTZXJ2aWNlEmQKC0JlZ2luQmFja3VwEikuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkJlZ2luQmFja3VwUmVxdWVzdBoqLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5CZWdpbkJhY2t1cFJlc3BvbnNlEmYKCkdldEN1c3RvZHkSKC5jbGF2aWdlci5nZW5lcmF0b3IudjEuR2V0Q3VzdG9keVJlcXVlc3QaKS5jbGF2aWdlci5nZW5lcmF0b3IudjEuR2V0Q3VzdG9keVJlc3BvbnNlIgOQAgESfgoSQWNrbm93bGVkZ2VDdXN0b2R5EjAuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkFja25vd2xlZGdlQ3VzdG9keVJlcXVlc3QaMS5jbGF2aWdlci5nZW5lcmF0b3IudjEuQWNrbm93bGVkZ2VDdXN0b2R5UmVzcG9uc2UiA5ACAhJsCgxBdHRlc3RCYWNrdXASKi5jbGF2aWdlci5nZW5lcmF0b3IudjEuQXR0ZXN0QmFja3VwUmVxdWVzdBorLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5BdHRlc3RCYWNrdXBSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_claviger_generator_v1_cryptography]);
+  fileDesc("CiJjbGF2aWdlci9nZW5lcmF0b3IvdjEvYmFja3VwLnByb3RvEhVjbGF2aWdlci5nZW5lcmF0b3IudjEiMgoSQmVnaW5CYWNrdXBSZXF1ZXN0EhwKFHJlY2lwaWVudF9wdWJsaWNfa2V5GAEgASgMIp4BChNCZWdpbkJhY2t1cFJlc3BvbnNlEhEKCWJhY2t1cF9pZBgBIAEoCRI3CgpzZWFsZWRfa2V5GAIgASgLMiMuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNlYWxlZFNlY3JldBITCgt3cmFwcGVkX2tleRgDIAEoDBIUCgxyZWNvdmVyeV9rZXkYBCABKAkSEAoIY2VyZW1vbnkYBSABKAwiagoTQXR0ZXN0QmFja3VwUmVxdWVzdBIRCgliYWNrdXBfaWQYASABKAkSFwoPbWFuaWZlc3RfZGlnZXN0GAIgASgMEhQKDHJlY292ZXJ5X2tleRgDIAEoCRIRCglrZWVwX2RheXMYBCABKA0iXgoUQXR0ZXN0QmFja3VwUmVzcG9uc2USDgoGcmVjb3JkGAEgASgMEgsKA21hYxgCIAEoDBIRCglzaWduYXR1cmUYAyABKAwSFgoOc2lnbmVyX3ZlcnNpb24YBCABKA0iFAoSTGlzdEJhY2t1cHNSZXF1ZXN0IkUKE0xpc3RCYWNrdXBzUmVzcG9uc2USLgoHYmFja3VwcxgBIAMoCzIdLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5CYWNrdXAiigEKBkJhY2t1cBIKCgJpZBgBIAEoCRIPCgdtYWRlX2J5GAIgASgJEg8KB21hZGVfYXQYAyABKAkSEgoKZXhwaXJlc19hdBgEIAEoCRIPCgdleHBpcmVkGAUgASgIEhQKDHJlY292ZXJ5X2tleRgGIAEoCRIXCg9tYW5pZmVzdF9kaWdlc3QYByABKAwiEwoRR2V0Q3VzdG9keVJlcXVlc3QikwEKEkdldEN1c3RvZHlSZXNwb25zZRIUCgxyZWNvdmVyeV9rZXkYASABKAkSEQoJdGhyZXNob2xkGAIgASgNEjMKBnNoYXJlcxgDIAMoCzIjLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DdXN0b2R5U2hhcmUSDQoFc2luY2UYBCABKAkSEAoIY2hhbmdpbmcYBSABKAgiUwoMQ3VzdG9keVNoYXJlEg4KBm51bWJlchgBIAEoDRIzCgdob2xkZXJzGAIgAygLMiIuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNoYXJlSG9sZGVyIjgKC1NoYXJlSG9sZGVyEhAKCGlkZW50aXR5GAEgASgJEhcKD2Fja25vd2xlZGdlZF9hdBgCIAEoCSIqChlBY2tub3dsZWRnZUN1c3RvZHlSZXF1ZXN0Eg0KBXByb29mGAEgASgMIkEKGkFja25vd2xlZGdlQ3VzdG9keVJlc3BvbnNlEhQKDHJlY292ZXJ5X2tleRgBIAEoCRINCgVzaGFyZRgCIAEoDTKxBAoNQmFja3VwU2VydmljZRJkCgtCZWdpbkJhY2t1cBIpLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5CZWdpbkJhY2t1cFJlcXVlc3QaKi5jbGF2aWdlci5nZW5lcmF0b3IudjEuQmVnaW5CYWNrdXBSZXNwb25zZRJmCgpHZXRDdXN0b2R5EiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkdldEN1c3RvZHlSZXF1ZXN0GikuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkdldEN1c3RvZHlSZXNwb25zZSIDkAIBEn4KEkFja25vd2xlZGdlQ3VzdG9keRIwLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5BY2tub3dsZWRnZUN1c3RvZHlSZXF1ZXN0GjEuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkFja25vd2xlZGdlQ3VzdG9keVJlc3BvbnNlIgOQAgISZwoMQXR0ZXN0QmFja3VwEiouY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkF0dGVzdEJhY2t1cFJlcXVlc3QaKy5jbGF2aWdlci5nZW5lcmF0b3IudjEuQXR0ZXN0QmFja3VwUmVzcG9uc2USaQoLTGlzdEJhY2t1cHMSKS5jbGF2aWdlci5nZW5lcmF0b3IudjEuTGlzdEJhY2t1cHNSZXF1ZXN0GiouY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkxpc3RCYWNrdXBzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_claviger_generator_v1_cryptography]);
 
 /**
  * @generated from message claviger.generator.v1.BeginBackupRequest
@@ -100,6 +100,13 @@ export type AttestBackupRequest = Message<"claviger.generator.v1.AttestBackupReq
    * @generated from field: string recovery_key = 3;
    */
   recoveryKey: string;
+
+  /**
+   * After so many days every copy is to be gone: 1 to 3650, 90 where it is zero.
+   *
+   * @generated from field: uint32 keep_days = 4;
+   */
+  keepDays: number;
 };
 
 /**
@@ -148,6 +155,85 @@ export const AttestBackupResponseSchema: GenMessage<AttestBackupResponse> = /*@_
   messageDesc(file_claviger_generator_v1_backup, 3);
 
 /**
+ * @generated from message claviger.generator.v1.ListBackupsRequest
+ */
+export type ListBackupsRequest = Message<"claviger.generator.v1.ListBackupsRequest"> & {
+};
+
+/**
+ * Describes the message claviger.generator.v1.ListBackupsRequest.
+ * Use `create(ListBackupsRequestSchema)` to create a new message.
+ */
+export const ListBackupsRequestSchema: GenMessage<ListBackupsRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 4);
+
+/**
+ * @generated from message claviger.generator.v1.ListBackupsResponse
+ */
+export type ListBackupsResponse = Message<"claviger.generator.v1.ListBackupsResponse"> & {
+  /**
+   * @generated from field: repeated claviger.generator.v1.Backup backups = 1;
+   */
+  backups: Backup[];
+};
+
+/**
+ * Describes the message claviger.generator.v1.ListBackupsResponse.
+ * Use `create(ListBackupsResponseSchema)` to create a new message.
+ */
+export const ListBackupsResponseSchema: GenMessage<ListBackupsResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 5);
+
+/**
+ * @generated from message claviger.generator.v1.Backup
+ */
+export type Backup = Message<"claviger.generator.v1.Backup"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string made_by = 2;
+   */
+  madeBy: string;
+
+  /**
+   * RFC 3339.
+   *
+   * @generated from field: string made_at = 3;
+   */
+  madeAt: string;
+
+  /**
+   * @generated from field: string expires_at = 4;
+   */
+  expiresAt: string;
+
+  /**
+   * @generated from field: bool expired = 5;
+   */
+  expired: boolean;
+
+  /**
+   * @generated from field: string recovery_key = 6;
+   */
+  recoveryKey: string;
+
+  /**
+   * @generated from field: bytes manifest_digest = 7;
+   */
+  manifestDigest: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.generator.v1.Backup.
+ * Use `create(BackupSchema)` to create a new message.
+ */
+export const BackupSchema: GenMessage<Backup> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 6);
+
+/**
  * @generated from message claviger.generator.v1.GetCustodyRequest
  */
 export type GetCustodyRequest = Message<"claviger.generator.v1.GetCustodyRequest"> & {
@@ -158,7 +244,7 @@ export type GetCustodyRequest = Message<"claviger.generator.v1.GetCustodyRequest
  * Use `create(GetCustodyRequestSchema)` to create a new message.
  */
 export const GetCustodyRequestSchema: GenMessage<GetCustodyRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_backup, 4);
+  messageDesc(file_claviger_generator_v1_backup, 7);
 
 /**
  * @generated from message claviger.generator.v1.GetCustodyResponse
@@ -201,7 +287,7 @@ export type GetCustodyResponse = Message<"claviger.generator.v1.GetCustodyRespon
  * Use `create(GetCustodyResponseSchema)` to create a new message.
  */
 export const GetCustodyResponseSchema: GenMessage<GetCustodyResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_backup, 5);
+  messageDesc(file_claviger_generator_v1_backup, 8);
 
 /**
  * @generated from message claviger.generator.v1.CustodyShare
@@ -225,7 +311,7 @@ export type CustodyShare = Message<"claviger.generator.v1.CustodyShare"> & {
  * Use `create(CustodyShareSchema)` to create a new message.
  */
 export const CustodyShareSchema: GenMessage<CustodyShare> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_backup, 6);
+  messageDesc(file_claviger_generator_v1_backup, 9);
 
 /**
  * @generated from message claviger.generator.v1.ShareHolder
@@ -249,7 +335,7 @@ export type ShareHolder = Message<"claviger.generator.v1.ShareHolder"> & {
  * Use `create(ShareHolderSchema)` to create a new message.
  */
 export const ShareHolderSchema: GenMessage<ShareHolder> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_backup, 7);
+  messageDesc(file_claviger_generator_v1_backup, 10);
 
 /**
  * @generated from message claviger.generator.v1.AcknowledgeCustodyRequest
@@ -268,7 +354,7 @@ export type AcknowledgeCustodyRequest = Message<"claviger.generator.v1.Acknowled
  * Use `create(AcknowledgeCustodyRequestSchema)` to create a new message.
  */
 export const AcknowledgeCustodyRequestSchema: GenMessage<AcknowledgeCustodyRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_backup, 8);
+  messageDesc(file_claviger_generator_v1_backup, 11);
 
 /**
  * @generated from message claviger.generator.v1.AcknowledgeCustodyResponse
@@ -290,7 +376,7 @@ export type AcknowledgeCustodyResponse = Message<"claviger.generator.v1.Acknowle
  * Use `create(AcknowledgeCustodyResponseSchema)` to create a new message.
  */
 export const AcknowledgeCustodyResponseSchema: GenMessage<AcknowledgeCustodyResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_generator_v1_backup, 9);
+  messageDesc(file_claviger_generator_v1_backup, 12);
 
 /**
  * What a backup needs of the HSM: a key that only custodians open again, and that somebody vouches for it. The
@@ -338,6 +424,16 @@ export const BackupService: GenService<{
     methodKind: "unary";
     input: typeof AttestBackupRequestSchema;
     output: typeof AttestBackupResponseSchema;
+  },
+  /**
+   * Those that were vouched for, the newest first, whether or not their files are still there.
+   *
+   * @generated from rpc claviger.generator.v1.BackupService.ListBackups
+   */
+  listBackups: {
+    methodKind: "unary";
+    input: typeof ListBackupsRequestSchema;
+    output: typeof ListBackupsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_claviger_generator_v1_backup, 0);

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/storage/v1/key_material.proto.
  */
 export const file_claviger_storage_v1_key_material: GenFile = /*@__PURE__*/
-  fileDesc("CiZjbGF2aWdlci9zdG9yYWdlL3YxL2tleV9tYXRlcmlhbC5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSJLCg9PcmlnaW5hbFJlcXVlc3QSDgoGY2FsbGVyGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSFAoMcmVxdWVzdF9oYXNoGAMgASgMIrYBChRDcmVhdGVLZXlyaW5nUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYBCABKAkSFQoNcmVjb3Zlcnlfd3JhcBgFIAEoDBIUCgxyZWNvdmVyeV9rZXkYBiABKAkiVwoVQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmcSDwoHY3JlYXRlZBgCIAEoCCIwCh1MaXN0S2V5cmluZ0dlbmVyYXRpb25zUmVxdWVzdBIPCgdrZXlyaW5nGAEgASgJIl0KHkxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXNwb25zZRI7CgtnZW5lcmF0aW9ucxgBIAMoCzImLmNsYXZpZ2VyLnN0b3JhZ2UudjEuV3JhcHBlZEdlbmVyYXRpb24iVwoRV3JhcHBlZEdlbmVyYXRpb24SEgoKZ2VuZXJhdGlvbhgBIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYAiABKAkSFQoNcmVjb3Zlcnlfd3JhcBgDIAEoDCLAAQobQWRkS2V5cmluZ0dlbmVyYXRpb25SZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDwoHa2V5cmluZxgCIAEoCRISCgpnZW5lcmF0aW9uGAMgASgNEhcKD3Rva2VuX29iamVjdF9pZBgEIAEoCRIVCg1yZWNvdmVyeV93cmFwGAUgASgMEhQKDHJlY292ZXJ5X2tleRgGIAEoCSJcChxBZGRLZXlyaW5nR2VuZXJhdGlvblJlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmcSDQoFYWRkZWQYAiABKAgiIgogTGlzdFN1cGVyc2VkZWRHZW5lcmF0aW9uc1JlcXVlc3QiYwohTGlzdFN1cGVyc2VkZWRHZW5lcmF0aW9uc1Jlc3BvbnNlEj4KC2dlbmVyYXRpb25zGAEgAygLMikuY2xhdmlnZXIuc3RvcmFnZS52MS5TdXBlcnNlZGVkR2VuZXJhdGlvbiJjChRTdXBlcnNlZGVkR2VuZXJhdGlvbhIPCgdrZXlyaW5nGAEgASgJEhIKCmdlbmVyYXRpb24YAiABKA0SFwoPdG9rZW5fb2JqZWN0X2lkGAMgASgJEg0KBWVuZGVkGAQgASgIIloKHUxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkSEQoJYWZ0ZXJfa2V5GAIgASgJEhUKDWFmdGVyX3ZlcnNpb24YAyABKA0ipAEKHkxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXNwb25zZRI6CgltYXRlcmlhbHMYASADKAsyJy5jbGF2aWdlci5zdG9yYWdlLnYxLlN1cGVyc2VkZWRNYXRlcmlhbBIMCgRsYXN0GAIgASgIEg8KB2VuZF9rZXkYAyABKAkSEwoLZW5kX3ZlcnNpb24YBCABKA0SEgoKdW5yZWFkYWJsZRgFIAMoCSJ/ChJTdXBlcnNlZGVkTWF0ZXJpYWwSJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkSMAoHdmVyc2lvbhgCIAEoCzIfLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5VmVyc2lvbhIQCghtYXRlcmlhbBgDIAEoDCJpChZSZXBsYWNlTWF0ZXJpYWxSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkSPgoMcmVwbGFjZW1lbnRzGAIgAygLMiguY2xhdmlnZXIuc3RvcmFnZS52MS5NYXRlcmlhbFJlcGxhY2VtZW50ImsKE01hdGVyaWFsUmVwbGFjZW1lbnQSDAoEbmFtZRgBIAEoCRIKCgJpZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgNEhcKD3JlcGxhY2VkX2RpZ2VzdBgEIAEoDBIQCghtYXRlcmlhbBgFIAEoDCIrChdSZXBsYWNlTWF0ZXJpYWxSZXNwb25zZRIQCghyZXBsYWNlZBgBIAEoDSJVChtFbmRLZXlyaW5nR2VuZXJhdGlvblJlcXVlc3QSDwoHa2V5cmluZxgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgNEhEKCWRlc3Ryb3llZBgDIAEoCCI2ChxFbmRLZXlyaW5nR2VuZXJhdGlvblJlc3BvbnNlEhYKDm1hdGVyaWFsc19sZWZ0GAEgASgEIjMKF0Fkb3B0UmVjb3ZlcnlLZXlSZXF1ZXN0EgwKBGZyb20YASABKAkSCgoCdG8YAiABKAkiGgoYQWRvcHRSZWNvdmVyeUtleVJlc3BvbnNlIjcKH0xpc3RGb3JlaWduUmVjb3ZlcnlXcmFwc1JlcXVlc3QSFAoMcmVjb3Zlcnlfa2V5GAEgASgJIlQKIExpc3RGb3JlaWduUmVjb3ZlcnlXcmFwc1Jlc3BvbnNlEjAKBXdyYXBzGAEgAygLMiEuY2xhdmlnZXIuc3RvcmFnZS52MS5SZWNvdmVyeVdyYXAiYAoMUmVjb3ZlcnlXcmFwEg8KB2tleXJpbmcYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoDRIVCg1yZWNvdmVyeV93cmFwGAMgASgMEhQKDHJlY292ZXJ5X2tleRgEIAEoCSJ3ChtSZXBsYWNlUmVjb3ZlcnlXcmFwc1JlcXVlc3QSFAoMcmVjb3Zlcnlfa2V5GAEgASgJEkIKDHJlcGxhY2VtZW50cxgCIAMoCzIsLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVjb3ZlcnlXcmFwUmVwbGFjZW1lbnQibgoXUmVjb3ZlcnlXcmFwUmVwbGFjZW1lbnQSDwoHa2V5cmluZxgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgNEhcKD3JlcGxhY2VkX2RpZ2VzdBgDIAEoDBIVCg1yZWNvdmVyeV93cmFwGAQgASgMIjAKHFJlcGxhY2VSZWNvdmVyeVdyYXBzUmVzcG9uc2USEAoIcmVwbGFjZWQYASABKA0iTQoUUmVjb3JkQ3VzdG9keVJlcXVlc3QSEAoIaWRlbnRpdHkYASABKAkSFAoMcmVjb3Zlcnlfa2V5GAIgASgJEg0KBXNoYXJlGAMgASgNIhcKFVJlY29yZEN1c3RvZHlSZXNwb25zZSIqChJMaXN0Q3VzdG9keVJlcXVlc3QSFAoMcmVjb3Zlcnlfa2V5GAEgASgJIkkKE0xpc3RDdXN0b2R5UmVzcG9uc2USMgoKY3VzdG9kaWFucxgBIAMoCzIeLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3VzdG9kaWFuImEKCUN1c3RvZGlhbhINCgVzaGFyZRgBIAEoDRIQCghpZGVudGl0eRgCIAEoCRIzCg9hY2tub3dsZWRnZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIuwCChBDcmVhdGVLZXlSZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDAoEbmFtZRgCIAEoCRIKCgJpZBgDIAEoCRIPCgdwdXJwb3NlGAQgASgJEhEKCWFsZ29yaXRobRgFIAEoCRISCgpwcm90ZWN0aW9uGAYgASgJEhIKCmV4cG9ydGFibGUYByABKAgSGgoSZGVzdHJveV9hZnRlcl9kYXlzGAggASgNEh8KF3JvdGF0aW9uX3BlcmlvZF9zZWNvbmRzGAkgASgEEhAKCG1hdGVyaWFsGAogASgMEhAKCHVzZXNfbWF4GAsgASgEEkAKEWdlbmVyYXRpb25fcmVjb3JkGAwgASgLMiUuY2xhdmlnZXIuc3RvcmFnZS52MS5HZW5lcmF0aW9uUmVjb3JkEhcKD21hdGVyaWFsX2RpZ2VzdBgNIAEoDCI6ChFDcmVhdGVLZXlSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSL4AQoUQWRkS2V5VmVyc2lvblJlcXVlc3QSNgoIb3JpZ2luYWwYASABKAsyJC5jbGF2aWdlci5zdG9yYWdlLnYxLk9yaWdpbmFsUmVxdWVzdBIMCgRuYW1lGAIgASgJEgoKAmlkGAMgASgJEg8KB3ZlcnNpb24YBCABKA0SEAoIbWF0ZXJpYWwYBSABKAwSEAoIdXNlc19tYXgYBiABKAQSQAoRZ2VuZXJhdGlvbl9yZWNvcmQYByABKAsyJS5jbGF2aWdlci5zdG9yYWdlLnYxLkdlbmVyYXRpb25SZWNvcmQSFwoPbWF0ZXJpYWxfZGlnZXN0GAggASgMIj4KFUFkZEtleVZlcnNpb25SZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSI2ChVHZXRLZXlNYXRlcmlhbFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNIoMBChZHZXRLZXlNYXRlcmlhbFJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5EjAKB3ZlcnNpb24YAiABKAsyHy5jbGF2aWdlci5zdG9yYWdlLnYxLktleVZlcnNpb24SEAoIbWF0ZXJpYWwYAyABKAwiQgoSUmVzZXJ2ZVVzZXNSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRINCgVjb3VudBgDIAEoDSImChNSZXNlcnZlVXNlc1Jlc3BvbnNlEg8KB2dyYW50ZWQYASABKA0iTQoQR2VuZXJhdGlvblJlY29yZBIOCgZyZWNvcmQYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMEhYKDnNpZ25lcl92ZXJzaW9uGAMgASgNIjsKGkdldEdlbmVyYXRpb25SZWNvcmRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDSJwChtHZXRHZW5lcmF0aW9uUmVjb3JkUmVzcG9uc2USQAoRZ2VuZXJhdGlvbl9yZWNvcmQYASABKAsyJS5jbGF2aWdlci5zdG9yYWdlLnYxLkdlbmVyYXRpb25SZWNvcmQSDwoHdmVyc2lvbhgCIAEoDTKeEAoSS2V5TWF0ZXJpYWxTZXJ2aWNlEmsKDUNyZWF0ZUtleXJpbmcSKS5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleXJpbmdSZXF1ZXN0GiouY2xhdmlnZXIuc3RvcmFnZS52MS5DcmVhdGVLZXlyaW5nUmVzcG9uc2UiA5ACAhKGAQoWTGlzdEtleXJpbmdHZW5lcmF0aW9ucxIyLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEtleXJpbmdHZW5lcmF0aW9uc1JlcXVlc3QaMy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXNwb25zZSIDkAIBEoABChRBZGRLZXlyaW5nR2VuZXJhdGlvbhIwLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5cmluZ0dlbmVyYXRpb25SZXF1ZXN0GjEuY2xhdmlnZXIuc3RvcmFnZS52MS5BZGRLZXlyaW5nR2VuZXJhdGlvblJlc3BvbnNlIgOQAgISjwEKGUxpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnMSNS5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnNSZXF1ZXN0GjYuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0U3VwZXJzZWRlZEdlbmVyYXRpb25zUmVzcG9uc2UiA5ACARKGAQoWTGlzdFN1cGVyc2VkZWRNYXRlcmlhbBIyLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdFN1cGVyc2VkZWRNYXRlcmlhbFJlcXVlc3QaMy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXNwb25zZSIDkAIBEnEKD1JlcGxhY2VNYXRlcmlhbBIrLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVwbGFjZU1hdGVyaWFsUmVxdWVzdBosLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVwbGFjZU1hdGVyaWFsUmVzcG9uc2UiA5ACAhKAAQoURW5kS2V5cmluZ0dlbmVyYXRpb24SMC5jbGF2aWdlci5zdG9yYWdlLnYxLkVuZEtleXJpbmdHZW5lcmF0aW9uUmVxdWVzdBoxLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRW5kS2V5cmluZ0dlbmVyYXRpb25SZXNwb25zZSIDkAICEnQKEEFkb3B0UmVjb3ZlcnlLZXkSLC5jbGF2aWdlci5zdG9yYWdlLnYxLkFkb3B0UmVjb3ZlcnlLZXlSZXF1ZXN0Gi0uY2xhdmlnZXIuc3RvcmFnZS52MS5BZG9wdFJlY292ZXJ5S2V5UmVzcG9uc2UiA5ACAhKMAQoYTGlzdEZvcmVpZ25SZWNvdmVyeVdyYXBzEjQuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0Rm9yZWlnblJlY292ZXJ5V3JhcHNSZXF1ZXN0GjUuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0Rm9yZWlnblJlY292ZXJ5V3JhcHNSZXNwb25zZSIDkAIBEoABChRSZXBsYWNlUmVjb3ZlcnlXcmFwcxIwLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVwbGFjZVJlY292ZXJ5V3JhcHNSZXF1ZXN0GjEuY2xhdmlnZXIuc3RvcmFnZS52MS5SZXBsYWNlUmVjb3ZlcnlXcmFwc1Jlc3BvbnNlIgOQAgISawoNUmVjb3JkQ3VzdG9keRIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVjb3JkQ3VzdG9keVJlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLlJlY29yZEN1c3RvZHlSZXNwb25zZSIDkAICEmUKC0xpc3RDdXN0b2R5EicuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0Q3VzdG9keVJlcXVlc3QaKC5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RDdXN0b2R5UmVzcG9uc2UiA5ACARJfCglDcmVhdGVLZXkSJS5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleVJlcXVlc3QaJi5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleVJlc3BvbnNlIgOQAgISawoNQWRkS2V5VmVyc2lvbhIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5VmVyc2lvblJlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLkFkZEtleVZlcnNpb25SZXNwb25zZSIDkAICEm4KDkdldEtleU1hdGVyaWFsEiouY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRLZXlNYXRlcmlhbFJlcXVlc3QaKy5jbGF2aWdlci5zdG9yYWdlLnYxLkdldEtleU1hdGVyaWFsUmVzcG9uc2UiA5ACARJ9ChNHZXRHZW5lcmF0aW9uUmVjb3JkEi8uY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRHZW5lcmF0aW9uUmVjb3JkUmVxdWVzdBowLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0R2VuZXJhdGlvblJlY29yZFJlc3BvbnNlIgOQAgESZQoLUmVzZXJ2ZVVzZXMSJy5jbGF2aWdlci5zdG9yYWdlLnYxLlJlc2VydmVVc2VzUmVxdWVzdBooLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVzZXJ2ZVVzZXNSZXNwb25zZSIDkAICYgZwcm90bzM", [file_claviger_storage_v1_key, file_google_protobuf_timestamp]);
+  fileDesc("CiZjbGF2aWdlci9zdG9yYWdlL3YxL2tleV9tYXRlcmlhbC5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSJLCg9PcmlnaW5hbFJlcXVlc3QSDgoGY2FsbGVyGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSFAoMcmVxdWVzdF9oYXNoGAMgASgMIrYBChRDcmVhdGVLZXlyaW5nUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYBCABKAkSFQoNcmVjb3Zlcnlfd3JhcBgFIAEoDBIUCgxyZWNvdmVyeV9rZXkYBiABKAkiVwoVQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmcSDwoHY3JlYXRlZBgCIAEoCCIwCh1MaXN0S2V5cmluZ0dlbmVyYXRpb25zUmVxdWVzdBIPCgdrZXlyaW5nGAEgASgJIl0KHkxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXNwb25zZRI7CgtnZW5lcmF0aW9ucxgBIAMoCzImLmNsYXZpZ2VyLnN0b3JhZ2UudjEuV3JhcHBlZEdlbmVyYXRpb24iVwoRV3JhcHBlZEdlbmVyYXRpb24SEgoKZ2VuZXJhdGlvbhgBIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYAiABKAkSFQoNcmVjb3Zlcnlfd3JhcBgDIAEoDCLAAQobQWRkS2V5cmluZ0dlbmVyYXRpb25SZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDwoHa2V5cmluZxgCIAEoCRISCgpnZW5lcmF0aW9uGAMgASgNEhcKD3Rva2VuX29iamVjdF9pZBgEIAEoCRIVCg1yZWNvdmVyeV93cmFwGAUgASgMEhQKDHJlY292ZXJ5X2tleRgGIAEoCSJcChxBZGRLZXlyaW5nR2VuZXJhdGlvblJlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmcSDQoFYWRkZWQYAiABKAgiIgogTGlzdFN1cGVyc2VkZWRHZW5lcmF0aW9uc1JlcXVlc3QiYwohTGlzdFN1cGVyc2VkZWRHZW5lcmF0aW9uc1Jlc3BvbnNlEj4KC2dlbmVyYXRpb25zGAEgAygLMikuY2xhdmlnZXIuc3RvcmFnZS52MS5TdXBlcnNlZGVkR2VuZXJhdGlvbiJjChRTdXBlcnNlZGVkR2VuZXJhdGlvbhIPCgdrZXlyaW5nGAEgASgJEhIKCmdlbmVyYXRpb24YAiABKA0SFwoPdG9rZW5fb2JqZWN0X2lkGAMgASgJEg0KBWVuZGVkGAQgASgIIloKHUxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkSEQoJYWZ0ZXJfa2V5GAIgASgJEhUKDWFmdGVyX3ZlcnNpb24YAyABKA0ipAEKHkxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXNwb25zZRI6CgltYXRlcmlhbHMYASADKAsyJy5jbGF2aWdlci5zdG9yYWdlLnYxLlN1cGVyc2VkZWRNYXRlcmlhbBIMCgRsYXN0GAIgASgIEg8KB2VuZF9rZXkYAyABKAkSEwoLZW5kX3ZlcnNpb24YBCABKA0SEgoKdW5yZWFkYWJsZRgFIAMoCSJ/ChJTdXBlcnNlZGVkTWF0ZXJpYWwSJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkSMAoHdmVyc2lvbhgCIAEoCzIfLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5VmVyc2lvbhIQCghtYXRlcmlhbBgDIAEoDCJpChZSZXBsYWNlTWF0ZXJpYWxSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkSPgoMcmVwbGFjZW1lbnRzGAIgAygLMiguY2xhdmlnZXIuc3RvcmFnZS52MS5NYXRlcmlhbFJlcGxhY2VtZW50ImsKE01hdGVyaWFsUmVwbGFjZW1lbnQSDAoEbmFtZRgBIAEoCRIKCgJpZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgNEhcKD3JlcGxhY2VkX2RpZ2VzdBgEIAEoDBIQCghtYXRlcmlhbBgFIAEoDCIrChdSZXBsYWNlTWF0ZXJpYWxSZXNwb25zZRIQCghyZXBsYWNlZBgBIAEoDSJVChtFbmRLZXlyaW5nR2VuZXJhdGlvblJlcXVlc3QSDwoHa2V5cmluZxgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgNEhEKCWRlc3Ryb3llZBgDIAEoCCI2ChxFbmRLZXlyaW5nR2VuZXJhdGlvblJlc3BvbnNlEhYKDm1hdGVyaWFsc19sZWZ0GAEgASgEIjMKF0Fkb3B0UmVjb3ZlcnlLZXlSZXF1ZXN0EgwKBGZyb20YASABKAkSCgoCdG8YAiABKAkiGgoYQWRvcHRSZWNvdmVyeUtleVJlc3BvbnNlIjcKH0xpc3RGb3JlaWduUmVjb3ZlcnlXcmFwc1JlcXVlc3QSFAoMcmVjb3Zlcnlfa2V5GAEgASgJIlQKIExpc3RGb3JlaWduUmVjb3ZlcnlXcmFwc1Jlc3BvbnNlEjAKBXdyYXBzGAEgAygLMiEuY2xhdmlnZXIuc3RvcmFnZS52MS5SZWNvdmVyeVdyYXAiYAoMUmVjb3ZlcnlXcmFwEg8KB2tleXJpbmcYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoDRIVCg1yZWNvdmVyeV93cmFwGAMgASgMEhQKDHJlY292ZXJ5X2tleRgEIAEoCSJ3ChtSZXBsYWNlUmVjb3ZlcnlXcmFwc1JlcXVlc3QSFAoMcmVjb3Zlcnlfa2V5GAEgASgJEkIKDHJlcGxhY2VtZW50cxgCIAMoCzIsLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVjb3ZlcnlXcmFwUmVwbGFjZW1lbnQibgoXUmVjb3ZlcnlXcmFwUmVwbGFjZW1lbnQSDwoHa2V5cmluZxgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgNEhcKD3JlcGxhY2VkX2RpZ2VzdBgDIAEoDBIVCg1yZWNvdmVyeV93cmFwGAQgASgMIjAKHFJlcGxhY2VSZWNvdmVyeVdyYXBzUmVzcG9uc2USEAoIcmVwbGFjZWQYASABKA0iTQoUUmVjb3JkQ3VzdG9keVJlcXVlc3QSEAoIaWRlbnRpdHkYASABKAkSFAoMcmVjb3Zlcnlfa2V5GAIgASgJEg0KBXNoYXJlGAMgASgNIhcKFVJlY29yZEN1c3RvZHlSZXNwb25zZSIqChJMaXN0Q3VzdG9keVJlcXVlc3QSFAoMcmVjb3Zlcnlfa2V5GAEgASgJIkkKE0xpc3RDdXN0b2R5UmVzcG9uc2USMgoKY3VzdG9kaWFucxgBIAMoCzIeLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3VzdG9kaWFuImEKCUN1c3RvZGlhbhINCgVzaGFyZRgBIAEoDRIQCghpZGVudGl0eRgCIAEoCRIzCg9hY2tub3dsZWRnZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIj4KHUFja25vd2xlZGdlRGVzdHJ1Y3Rpb25SZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHcmVwbGljYRgCIAEoCSIgCh5BY2tub3dsZWRnZURlc3RydWN0aW9uUmVzcG9uc2UiJQoVR2V0RGVzdHJ1Y3Rpb25SZXF1ZXN0EgwKBG5hbWUYASABKAkixQIKFkdldERlc3RydWN0aW9uUmVzcG9uc2USDgoGa2V5X2lkGAEgASgJEhEKCWFsZ29yaXRobRgCIAEoCRIQCgh2ZXJzaW9ucxgDIAEoDRIwCgxkZXN0cm95ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEkkKEGFja25vd2xlZGdlbWVudHMYBSADKAsyLy5jbGF2aWdlci5zdG9yYWdlLnYxLkRlc3RydWN0aW9uQWNrbm93bGVkZ2VtZW50Ej0KC2dlbmVyYXRpb25zGAYgAygLMiguY2xhdmlnZXIuc3RvcmFnZS52MS5EZXN0cm95ZWRHZW5lcmF0aW9uEjoKFmxhc3RfYmFja3VwX2V4cGlyZXNfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlUKGkRlc3RydWN0aW9uQWNrbm93bGVkZ2VtZW50Eg8KB3JlcGxpY2EYASABKAkSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlsKE0Rlc3Ryb3llZEdlbmVyYXRpb24SEgoKZ2VuZXJhdGlvbhgBIAEoDRIwCgxkZXN0cm95ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpEBChNSZWNvcmRCYWNrdXBSZXF1ZXN0EgoKAmlkGAEgASgJEg8KB21hZGVfYnkYAiABKAkSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMcmVjb3Zlcnlfa2V5GAQgASgJEhcKD21hbmlmZXN0X2RpZ2VzdBgFIAEoDCIWChRSZWNvcmRCYWNrdXBSZXNwb25zZSIUChJMaXN0QmFja3Vwc1JlcXVlc3QiSwoTTGlzdEJhY2t1cHNSZXNwb25zZRI0CgdiYWNrdXBzGAEgAygLMiMuY2xhdmlnZXIuc3RvcmFnZS52MS5SZWNvcmRlZEJhY2t1cCK5AQoOUmVjb3JkZWRCYWNrdXASCgoCaWQYASABKAkSDwoHbWFkZV9ieRgCIAEoCRIrCgdtYWRlX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgxyZWNvdmVyeV9rZXkYBSABKAkSFwoPbWFuaWZlc3RfZGlnZXN0GAYgASgMIuwCChBDcmVhdGVLZXlSZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDAoEbmFtZRgCIAEoCRIKCgJpZBgDIAEoCRIPCgdwdXJwb3NlGAQgASgJEhEKCWFsZ29yaXRobRgFIAEoCRISCgpwcm90ZWN0aW9uGAYgASgJEhIKCmV4cG9ydGFibGUYByABKAgSGgoSZGVzdHJveV9hZnRlcl9kYXlzGAggASgNEh8KF3JvdGF0aW9uX3BlcmlvZF9zZWNvbmRzGAkgASgEEhAKCG1hdGVyaWFsGAogASgMEhAKCHVzZXNfbWF4GAsgASgEEkAKEWdlbmVyYXRpb25fcmVjb3JkGAwgASgLMiUuY2xhdmlnZXIuc3RvcmFnZS52MS5HZW5lcmF0aW9uUmVjb3JkEhcKD21hdGVyaWFsX2RpZ2VzdBgNIAEoDCI6ChFDcmVhdGVLZXlSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSL4AQoUQWRkS2V5VmVyc2lvblJlcXVlc3QSNgoIb3JpZ2luYWwYASABKAsyJC5jbGF2aWdlci5zdG9yYWdlLnYxLk9yaWdpbmFsUmVxdWVzdBIMCgRuYW1lGAIgASgJEgoKAmlkGAMgASgJEg8KB3ZlcnNpb24YBCABKA0SEAoIbWF0ZXJpYWwYBSABKAwSEAoIdXNlc19tYXgYBiABKAQSQAoRZ2VuZXJhdGlvbl9yZWNvcmQYByABKAsyJS5jbGF2aWdlci5zdG9yYWdlLnYxLkdlbmVyYXRpb25SZWNvcmQSFwoPbWF0ZXJpYWxfZGlnZXN0GAggASgMIj4KFUFkZEtleVZlcnNpb25SZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSI2ChVHZXRLZXlNYXRlcmlhbFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNIoMBChZHZXRLZXlNYXRlcmlhbFJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5EjAKB3ZlcnNpb24YAiABKAsyHy5jbGF2aWdlci5zdG9yYWdlLnYxLktleVZlcnNpb24SEAoIbWF0ZXJpYWwYAyABKAwiQgoSUmVzZXJ2ZVVzZXNSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRINCgVjb3VudBgDIAEoDSImChNSZXNlcnZlVXNlc1Jlc3BvbnNlEg8KB2dyYW50ZWQYASABKA0iTQoQR2VuZXJhdGlvblJlY29yZBIOCgZyZWNvcmQYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMEhYKDnNpZ25lcl92ZXJzaW9uGAMgASgNIjsKGkdldEdlbmVyYXRpb25SZWNvcmRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDSJwChtHZXRHZW5lcmF0aW9uUmVjb3JkUmVzcG9uc2USQAoRZ2VuZXJhdGlvbl9yZWNvcmQYASABKAsyJS5jbGF2aWdlci5zdG9yYWdlLnYxLkdlbmVyYXRpb25SZWNvcmQSDwoHdmVyc2lvbhgCIAEoDTLjEwoSS2V5TWF0ZXJpYWxTZXJ2aWNlEmsKDUNyZWF0ZUtleXJpbmcSKS5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleXJpbmdSZXF1ZXN0GiouY2xhdmlnZXIuc3RvcmFnZS52MS5DcmVhdGVLZXlyaW5nUmVzcG9uc2UiA5ACAhKGAQoWTGlzdEtleXJpbmdHZW5lcmF0aW9ucxIyLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEtleXJpbmdHZW5lcmF0aW9uc1JlcXVlc3QaMy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXNwb25zZSIDkAIBEoABChRBZGRLZXlyaW5nR2VuZXJhdGlvbhIwLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5cmluZ0dlbmVyYXRpb25SZXF1ZXN0GjEuY2xhdmlnZXIuc3RvcmFnZS52MS5BZGRLZXlyaW5nR2VuZXJhdGlvblJlc3BvbnNlIgOQAgISjwEKGUxpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnMSNS5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnNSZXF1ZXN0GjYuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0U3VwZXJzZWRlZEdlbmVyYXRpb25zUmVzcG9uc2UiA5ACARKGAQoWTGlzdFN1cGVyc2VkZWRNYXRlcmlhbBIyLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdFN1cGVyc2VkZWRNYXRlcmlhbFJlcXVlc3QaMy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXNwb25zZSIDkAIBEnEKD1JlcGxhY2VNYXRlcmlhbBIrLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVwbGFjZU1hdGVyaWFsUmVxdWVzdBosLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVwbGFjZU1hdGVyaWFsUmVzcG9uc2UiA5ACAhKAAQoURW5kS2V5cmluZ0dlbmVyYXRpb24SMC5jbGF2aWdlci5zdG9yYWdlLnYxLkVuZEtleXJpbmdHZW5lcmF0aW9uUmVxdWVzdBoxLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRW5kS2V5cmluZ0dlbmVyYXRpb25SZXNwb25zZSIDkAICEnQKEEFkb3B0UmVjb3ZlcnlLZXkSLC5jbGF2aWdlci5zdG9yYWdlLnYxLkFkb3B0UmVjb3ZlcnlLZXlSZXF1ZXN0Gi0uY2xhdmlnZXIuc3RvcmFnZS52MS5BZG9wdFJlY292ZXJ5S2V5UmVzcG9uc2UiA5ACAhKMAQoYTGlzdEZvcmVpZ25SZWNvdmVyeVdyYXBzEjQuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0Rm9yZWlnblJlY292ZXJ5V3JhcHNSZXF1ZXN0GjUuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0Rm9yZWlnblJlY292ZXJ5V3JhcHNSZXNwb25zZSIDkAIBEoABChRSZXBsYWNlUmVjb3ZlcnlXcmFwcxIwLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVwbGFjZVJlY292ZXJ5V3JhcHNSZXF1ZXN0GjEuY2xhdmlnZXIuc3RvcmFnZS52MS5SZXBsYWNlUmVjb3ZlcnlXcmFwc1Jlc3BvbnNlIgOQAgISawoNUmVjb3JkQ3VzdG9keRIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVjb3JkQ3VzdG9keVJlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLlJlY29yZEN1c3RvZHlSZXNwb25zZSIDkAICEmUKC0xpc3RDdXN0b2R5EicuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0Q3VzdG9keVJlcXVlc3QaKC5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RDdXN0b2R5UmVzcG9uc2UiA5ACARKGAQoWQWNrbm93bGVkZ2VEZXN0cnVjdGlvbhIyLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWNrbm93bGVkZ2VEZXN0cnVjdGlvblJlcXVlc3QaMy5jbGF2aWdlci5zdG9yYWdlLnYxLkFja25vd2xlZGdlRGVzdHJ1Y3Rpb25SZXNwb25zZSIDkAICEm4KDkdldERlc3RydWN0aW9uEiouY2xhdmlnZXIuc3RvcmFnZS52MS5HZXREZXN0cnVjdGlvblJlcXVlc3QaKy5jbGF2aWdlci5zdG9yYWdlLnYxLkdldERlc3RydWN0aW9uUmVzcG9uc2UiA5ACARJjCgxSZWNvcmRCYWNrdXASKC5jbGF2aWdlci5zdG9yYWdlLnYxLlJlY29yZEJhY2t1cFJlcXVlc3QaKS5jbGF2aWdlci5zdG9yYWdlLnYxLlJlY29yZEJhY2t1cFJlc3BvbnNlEmUKC0xpc3RCYWNrdXBzEicuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0QmFja3Vwc1JlcXVlc3QaKC5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RCYWNrdXBzUmVzcG9uc2UiA5ACARJfCglDcmVhdGVLZXkSJS5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleVJlcXVlc3QaJi5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleVJlc3BvbnNlIgOQAgISawoNQWRkS2V5VmVyc2lvbhIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5VmVyc2lvblJlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLkFkZEtleVZlcnNpb25SZXNwb25zZSIDkAICEm4KDkdldEtleU1hdGVyaWFsEiouY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRLZXlNYXRlcmlhbFJlcXVlc3QaKy5jbGF2aWdlci5zdG9yYWdlLnYxLkdldEtleU1hdGVyaWFsUmVzcG9uc2UiA5ACARJ9ChNHZXRHZW5lcmF0aW9uUmVjb3JkEi8uY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRHZW5lcmF0aW9uUmVjb3JkUmVxdWVzdBowLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0R2VuZXJhdGlvblJlY29yZFJlc3BvbnNlIgOQAgESZQoLUmVzZXJ2ZVVzZXMSJy5jbGF2aWdlci5zdG9yYWdlLnYxLlJlc2VydmVVc2VzUmVxdWVzdBooLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVzZXJ2ZVVzZXNSZXNwb25zZSIDkAICYgZwcm90bzM", [file_claviger_storage_v1_key, file_google_protobuf_timestamp]);
 
 /**
  * The client's own request, which the generator carries out.
@@ -835,6 +835,281 @@ export const CustodianSchema: GenMessage<Custodian> = /*@__PURE__*/
   messageDesc(file_claviger_storage_v1_key_material, 31);
 
 /**
+ * @generated from message claviger.storage.v1.AcknowledgeDestructionRequest
+ */
+export type AcknowledgeDestructionRequest = Message<"claviger.storage.v1.AcknowledgeDestructionRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * As its operator knows it.
+   *
+   * @generated from field: string replica = 2;
+   */
+  replica: string;
+};
+
+/**
+ * Describes the message claviger.storage.v1.AcknowledgeDestructionRequest.
+ * Use `create(AcknowledgeDestructionRequestSchema)` to create a new message.
+ */
+export const AcknowledgeDestructionRequestSchema: GenMessage<AcknowledgeDestructionRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 32);
+
+/**
+ * @generated from message claviger.storage.v1.AcknowledgeDestructionResponse
+ */
+export type AcknowledgeDestructionResponse = Message<"claviger.storage.v1.AcknowledgeDestructionResponse"> & {
+};
+
+/**
+ * Describes the message claviger.storage.v1.AcknowledgeDestructionResponse.
+ * Use `create(AcknowledgeDestructionResponseSchema)` to create a new message.
+ */
+export const AcknowledgeDestructionResponseSchema: GenMessage<AcknowledgeDestructionResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 33);
+
+/**
+ * @generated from message claviger.storage.v1.GetDestructionRequest
+ */
+export type GetDestructionRequest = Message<"claviger.storage.v1.GetDestructionRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message claviger.storage.v1.GetDestructionRequest.
+ * Use `create(GetDestructionRequestSchema)` to create a new message.
+ */
+export const GetDestructionRequestSchema: GenMessage<GetDestructionRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 34);
+
+/**
+ * @generated from message claviger.storage.v1.GetDestructionResponse
+ */
+export type GetDestructionResponse = Message<"claviger.storage.v1.GetDestructionResponse"> & {
+  /**
+   * @generated from field: string key_id = 1;
+   */
+  keyId: string;
+
+  /**
+   * @generated from field: string algorithm = 2;
+   */
+  algorithm: string;
+
+  /**
+   * @generated from field: uint32 versions = 3;
+   */
+  versions: number;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp destroyed_at = 4;
+   */
+  destroyedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: repeated claviger.storage.v1.DestructionAcknowledgement acknowledgements = 5;
+   */
+  acknowledgements: DestructionAcknowledgement[];
+
+  /**
+   * Of the keyring's key, that old copies of the database may need; with the day on which each left the token.
+   *
+   * @generated from field: repeated claviger.storage.v1.DestroyedGeneration generations = 6;
+   */
+  generations: DestroyedGeneration[];
+
+  /**
+   * Absent where no backup was made before the destruction.
+   *
+   * @generated from field: google.protobuf.Timestamp last_backup_expires_at = 7;
+   */
+  lastBackupExpiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message claviger.storage.v1.GetDestructionResponse.
+ * Use `create(GetDestructionResponseSchema)` to create a new message.
+ */
+export const GetDestructionResponseSchema: GenMessage<GetDestructionResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 35);
+
+/**
+ * @generated from message claviger.storage.v1.DestructionAcknowledgement
+ */
+export type DestructionAcknowledgement = Message<"claviger.storage.v1.DestructionAcknowledgement"> & {
+  /**
+   * @generated from field: string replica = 1;
+   */
+  replica: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp at = 2;
+   */
+  at?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message claviger.storage.v1.DestructionAcknowledgement.
+ * Use `create(DestructionAcknowledgementSchema)` to create a new message.
+ */
+export const DestructionAcknowledgementSchema: GenMessage<DestructionAcknowledgement> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 36);
+
+/**
+ * @generated from message claviger.storage.v1.DestroyedGeneration
+ */
+export type DestroyedGeneration = Message<"claviger.storage.v1.DestroyedGeneration"> & {
+  /**
+   * @generated from field: uint32 generation = 1;
+   */
+  generation: number;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp destroyed_at = 2;
+   */
+  destroyedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message claviger.storage.v1.DestroyedGeneration.
+ * Use `create(DestroyedGenerationSchema)` to create a new message.
+ */
+export const DestroyedGenerationSchema: GenMessage<DestroyedGeneration> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 37);
+
+/**
+ * @generated from message claviger.storage.v1.RecordBackupRequest
+ */
+export type RecordBackupRequest = Message<"claviger.storage.v1.RecordBackupRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string made_by = 2;
+   */
+  madeBy: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expires_at = 3;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string recovery_key = 4;
+   */
+  recoveryKey: string;
+
+  /**
+   * SHA-256.
+   *
+   * @generated from field: bytes manifest_digest = 5;
+   */
+  manifestDigest: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.storage.v1.RecordBackupRequest.
+ * Use `create(RecordBackupRequestSchema)` to create a new message.
+ */
+export const RecordBackupRequestSchema: GenMessage<RecordBackupRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 38);
+
+/**
+ * @generated from message claviger.storage.v1.RecordBackupResponse
+ */
+export type RecordBackupResponse = Message<"claviger.storage.v1.RecordBackupResponse"> & {
+};
+
+/**
+ * Describes the message claviger.storage.v1.RecordBackupResponse.
+ * Use `create(RecordBackupResponseSchema)` to create a new message.
+ */
+export const RecordBackupResponseSchema: GenMessage<RecordBackupResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 39);
+
+/**
+ * @generated from message claviger.storage.v1.ListBackupsRequest
+ */
+export type ListBackupsRequest = Message<"claviger.storage.v1.ListBackupsRequest"> & {
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListBackupsRequest.
+ * Use `create(ListBackupsRequestSchema)` to create a new message.
+ */
+export const ListBackupsRequestSchema: GenMessage<ListBackupsRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 40);
+
+/**
+ * @generated from message claviger.storage.v1.ListBackupsResponse
+ */
+export type ListBackupsResponse = Message<"claviger.storage.v1.ListBackupsResponse"> & {
+  /**
+   * At most 1000, the newest first.
+   *
+   * @generated from field: repeated claviger.storage.v1.RecordedBackup backups = 1;
+   */
+  backups: RecordedBackup[];
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListBackupsResponse.
+ * Use `create(ListBackupsResponseSchema)` to create a new message.
+ */
+export const ListBackupsResponseSchema: GenMessage<ListBackupsResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 41);
+
+/**
+ * @generated from message claviger.storage.v1.RecordedBackup
+ */
+export type RecordedBackup = Message<"claviger.storage.v1.RecordedBackup"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string made_by = 2;
+   */
+  madeBy: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp made_at = 3;
+   */
+  madeAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expires_at = 4;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string recovery_key = 5;
+   */
+  recoveryKey: string;
+
+  /**
+   * @generated from field: bytes manifest_digest = 6;
+   */
+  manifestDigest: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.storage.v1.RecordedBackup.
+ * Use `create(RecordedBackupSchema)` to create a new message.
+ */
+export const RecordedBackupSchema: GenMessage<RecordedBackup> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 42);
+
+/**
  * @generated from message claviger.storage.v1.CreateKeyRequest
  */
 export type CreateKeyRequest = Message<"claviger.storage.v1.CreateKeyRequest"> & {
@@ -916,7 +1191,7 @@ export type CreateKeyRequest = Message<"claviger.storage.v1.CreateKeyRequest"> &
  * Use `create(CreateKeyRequestSchema)` to create a new message.
  */
 export const CreateKeyRequestSchema: GenMessage<CreateKeyRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 32);
+  messageDesc(file_claviger_storage_v1_key_material, 43);
 
 /**
  * @generated from message claviger.storage.v1.CreateKeyResponse
@@ -933,7 +1208,7 @@ export type CreateKeyResponse = Message<"claviger.storage.v1.CreateKeyResponse">
  * Use `create(CreateKeyResponseSchema)` to create a new message.
  */
 export const CreateKeyResponseSchema: GenMessage<CreateKeyResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 33);
+  messageDesc(file_claviger_storage_v1_key_material, 44);
 
 /**
  * @generated from message claviger.storage.v1.AddKeyVersionRequest
@@ -987,7 +1262,7 @@ export type AddKeyVersionRequest = Message<"claviger.storage.v1.AddKeyVersionReq
  * Use `create(AddKeyVersionRequestSchema)` to create a new message.
  */
 export const AddKeyVersionRequestSchema: GenMessage<AddKeyVersionRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 34);
+  messageDesc(file_claviger_storage_v1_key_material, 45);
 
 /**
  * @generated from message claviger.storage.v1.AddKeyVersionResponse
@@ -1004,7 +1279,7 @@ export type AddKeyVersionResponse = Message<"claviger.storage.v1.AddKeyVersionRe
  * Use `create(AddKeyVersionResponseSchema)` to create a new message.
  */
 export const AddKeyVersionResponseSchema: GenMessage<AddKeyVersionResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 35);
+  messageDesc(file_claviger_storage_v1_key_material, 46);
 
 /**
  * @generated from message claviger.storage.v1.GetKeyMaterialRequest
@@ -1028,7 +1303,7 @@ export type GetKeyMaterialRequest = Message<"claviger.storage.v1.GetKeyMaterialR
  * Use `create(GetKeyMaterialRequestSchema)` to create a new message.
  */
 export const GetKeyMaterialRequestSchema: GenMessage<GetKeyMaterialRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 36);
+  messageDesc(file_claviger_storage_v1_key_material, 47);
 
 /**
  * @generated from message claviger.storage.v1.GetKeyMaterialResponse
@@ -1055,7 +1330,7 @@ export type GetKeyMaterialResponse = Message<"claviger.storage.v1.GetKeyMaterial
  * Use `create(GetKeyMaterialResponseSchema)` to create a new message.
  */
 export const GetKeyMaterialResponseSchema: GenMessage<GetKeyMaterialResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 37);
+  messageDesc(file_claviger_storage_v1_key_material, 48);
 
 /**
  * @generated from message claviger.storage.v1.ReserveUsesRequest
@@ -1084,7 +1359,7 @@ export type ReserveUsesRequest = Message<"claviger.storage.v1.ReserveUsesRequest
  * Use `create(ReserveUsesRequestSchema)` to create a new message.
  */
 export const ReserveUsesRequestSchema: GenMessage<ReserveUsesRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 38);
+  messageDesc(file_claviger_storage_v1_key_material, 49);
 
 /**
  * @generated from message claviger.storage.v1.ReserveUsesResponse
@@ -1103,7 +1378,7 @@ export type ReserveUsesResponse = Message<"claviger.storage.v1.ReserveUsesRespon
  * Use `create(ReserveUsesResponseSchema)` to create a new message.
  */
 export const ReserveUsesResponseSchema: GenMessage<ReserveUsesResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 39);
+  messageDesc(file_claviger_storage_v1_key_material, 50);
 
 /**
  * How a version came to be, signed by the generator (docs/formats.md).
@@ -1136,7 +1411,7 @@ export type GenerationRecord = Message<"claviger.storage.v1.GenerationRecord"> &
  * Use `create(GenerationRecordSchema)` to create a new message.
  */
 export const GenerationRecordSchema: GenMessage<GenerationRecord> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 40);
+  messageDesc(file_claviger_storage_v1_key_material, 51);
 
 /**
  * @generated from message claviger.storage.v1.GetGenerationRecordRequest
@@ -1160,7 +1435,7 @@ export type GetGenerationRecordRequest = Message<"claviger.storage.v1.GetGenerat
  * Use `create(GetGenerationRecordRequestSchema)` to create a new message.
  */
 export const GetGenerationRecordRequestSchema: GenMessage<GetGenerationRecordRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 41);
+  messageDesc(file_claviger_storage_v1_key_material, 52);
 
 /**
  * @generated from message claviger.storage.v1.GetGenerationRecordResponse
@@ -1182,7 +1457,7 @@ export type GetGenerationRecordResponse = Message<"claviger.storage.v1.GetGenera
  * Use `create(GetGenerationRecordResponseSchema)` to create a new message.
  */
 export const GetGenerationRecordResponseSchema: GenMessage<GetGenerationRecordResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 42);
+  messageDesc(file_claviger_storage_v1_key_material, 53);
 
 /**
  * KeyMaterialService carries wrapped material between storage and the generator. Nobody else may
@@ -1302,6 +1577,42 @@ export const KeyMaterialService: GenService<{
     methodKind: "unary";
     input: typeof ListCustodyRequestSchema;
     output: typeof ListCustodyResponseSchema;
+  },
+  /**
+   * A generator has let go of a destroyed key.
+   *
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.AcknowledgeDestruction
+   */
+  acknowledgeDestruction: {
+    methodKind: "unary";
+    input: typeof AcknowledgeDestructionRequestSchema;
+    output: typeof AcknowledgeDestructionResponseSchema;
+  },
+  /**
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.GetDestruction
+   */
+  getDestruction: {
+    methodKind: "unary";
+    input: typeof GetDestructionRequestSchema;
+    output: typeof GetDestructionResponseSchema;
+  },
+  /**
+   * The generator vouches for a backup.
+   *
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.RecordBackup
+   */
+  recordBackup: {
+    methodKind: "unary";
+    input: typeof RecordBackupRequestSchema;
+    output: typeof RecordBackupResponseSchema;
+  },
+  /**
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.ListBackups
+   */
+  listBackups: {
+    methodKind: "unary";
+    input: typeof ListBackupsRequestSchema;
+    output: typeof ListBackupsResponseSchema;
   },
   /**
    * @generated from rpc claviger.storage.v1.KeyMaterialService.CreateKey

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { canonicalJson } from "@claviger/audit-record";
 import type { Client } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
@@ -28,6 +29,9 @@ export interface BackupOptions {
 const backupKeyBytes = 32;
 const digestBytes = 32;
 const recordVersion = 1;
+const keepDaysDefault = 90;
+const keepDaysMax = 3650;
+const dayMilliseconds = 86_400_000;
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export function backupHandlers(options: BackupOptions): Handlers<typeof BackupService, undefined> {
@@ -35,6 +39,20 @@ export function backupHandlers(options: BackupOptions): Handlers<typeof BackupSe
   const { beginBackup } = BackupService.method;
   return {
     ...custodyHandlers(options),
+    async listBackups() {
+      const { backups } = await options.storage.listBackups({});
+      return {
+        backups: backups.map(({ expiresAt, id, madeAt, madeBy, manifestDigest, recoveryKey }) => ({
+          id,
+          madeBy,
+          madeAt: timestampDate(madeAt!).toISOString(),
+          expiresAt: timestampDate(expiresAt!).toISOString(),
+          expired: timestampDate(expiresAt!) <= now(),
+          recoveryKey,
+          manifestDigest,
+        })),
+      };
+    },
     async beginBackup({ recipientPublicKey }, context) {
       using key: SecretBytes = await random.mixed(backupKeyBytes);
       const backupId = randomUUID();
@@ -47,13 +65,14 @@ export function backupHandlers(options: BackupOptions): Handlers<typeof BackupSe
       const ceremony = Buffer.from(canonicalJson(transcript), "utf8");
       return { backupId, sealedKey, wrappedKey, recoveryKey, ceremony };
     },
-    async attestBackup({ backupId, manifestDigest, recoveryKey }, context) {
+    async attestBackup({ backupId, keepDays, manifestDigest, recoveryKey }, context) {
       if (!uuid.test(backupId) || manifestDigest.length !== digestBytes) {
         throw new DomainError("invalid-argument", "a backup's id and the SHA-256 of its manifest are wanted");
       }
       requireSettled(recoveryKey, await hsm.recoveryKey());
       const manifest = Buffer.from(manifestDigest).toString("hex");
-      context.note({ backup: backupId, manifest });
+      const expiresAt = expiryOf(now(), keepDays);
+      context.note({ backup: backupId, manifest, expiresAt: expiresAt.toISOString() });
       const text = canonicalJson({
         v: recordVersion,
         kind: "backup",
@@ -64,9 +83,18 @@ export function backupHandlers(options: BackupOptions): Handlers<typeof BackupSe
         requester: context.caller.uri,
         module: hsm.describe(),
         attestedAt: now().toISOString(),
+        expiresAt: expiresAt.toISOString(),
       });
       const record = Buffer.from(text, "utf8");
       const { signature, signerVersion } = await attester.sign(record);
+      // From here on it counts as a copy that is somewhere.
+      await options.storage.recordBackup({
+        id: backupId,
+        madeBy: context.caller.uri,
+        expiresAt: timestampFromDate(expiresAt),
+        recoveryKey,
+        manifestDigest,
+      });
       return {
         record,
         mac: await backupMac(record, (data) => hsm.bindingMac(data)),
@@ -75,6 +103,14 @@ export function backupHandlers(options: BackupOptions): Handlers<typeof BackupSe
       };
     },
   };
+}
+
+/** @throws DomainError `invalid-argument` */
+function expiryOf(now: Date, days: number): Date {
+  if (days > keepDaysMax) {
+    throw new DomainError("invalid-argument", `a backup is kept for 1 to ${keepDaysMax} days`);
+  }
+  return new Date(now.getTime() + (days || keepDaysDefault) * dayMilliseconds);
 }
 
 /** A backup is under one recovery key, and so is all that it holds. */

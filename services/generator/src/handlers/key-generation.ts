@@ -35,7 +35,10 @@ export function keyringHandlers(
 }
 
 export function keyGenerationHandlers(
-  options: KeyTransferOptions & { storage: Client<typeof KeyMaterialService> },
+  options: KeyTransferOptions & {
+    storage: Client<typeof KeyMaterialService>;
+    attestDestruction: (name: string) => Promise<SignedRecord>;
+  },
 ): Handlers<typeof KeyGenerationService, undefined> {
   const { keyMaker, keyStore, storage } = options;
   return {
@@ -56,6 +59,9 @@ export function keyGenerationHandlers(
       context.note({ version: answer.version });
       const { record, signature, signerVersion } = answer.generationRecord!;
       return { name, version: answer.version, record, signature, signerVersion };
+    },
+    async attestDestruction({ name }) {
+      return { name, ...(await options.attestDestruction(name)) };
     },
     async getPublicKey(request, context) {
       const { facts } = await keyStore.require(request.name, request.version, "public-key");

@@ -19,6 +19,7 @@ import { listGenerations } from "../store/keyrings.ts";
 import { reserveUses } from "../uses.ts";
 import { admitOriginal } from "./admit-original.ts";
 import { custodyHandlers } from "./custody.ts";
+import { destructionHandlers } from "./destruction.ts";
 import { generationHandlers } from "./keyring-generations.ts";
 import { keyMessage, keyringMessage, versionMessage } from "./messages.ts";
 
@@ -28,6 +29,7 @@ export function keyMaterialHandlers(
   return {
     ...generationHandlers(open),
     ...custodyHandlers(open),
+    ...destructionHandlers(open),
     async createKeyring(request, context) {
       const registry = open(context.unit);
       const original = await admitOriginal(registry, request.original, "keyrings.create", request.name);
