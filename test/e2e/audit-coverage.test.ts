@@ -210,6 +210,7 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
     listBindings: { call: (as, o) => as.access.listBindings({}, o) },
     grantRole: { call: (as, o) => as.access.grantRole(binding, o), ...onKeyring },
     revokeRole: { call: (as, o) => as.access.revokeRole(binding, o), ...onKeyring },
+    lintConditions: { call: (as, o) => as.access.lintConditions({}, o) },
     listGroups: { call: (as, o) => as.access.listGroups({}, o) },
     addGroupMember: { call: (as, o) => as.access.addGroupMember({ group: keyring, identity }, o) },
     removeGroupMember: { call: (as, o) => as.access.removeGroupMember({ group: keyring, identity }, o) },

@@ -22,6 +22,8 @@ export interface AccessAnswer {
   reason: string;
   /** Others have to consent besides. */
   needsApproval?: boolean;
+  /** For how long time alone leaves it as it is; zero where for ever. */
+  validMilliseconds?: number;
 }
 
 export type DecideAccess = (question: AccessQuestion) => Promise<AccessAnswer>;
@@ -70,8 +72,12 @@ export function createLeasedAccess(options: {
     leaseMilliseconds: options.leaseMilliseconds,
     entriesMax: decisionsMax,
   });
-  const leaseOf = (answer: AccessAnswer): number =>
-    answer.allowed ? options.leaseMilliseconds : refusalLeaseMilliseconds;
+  // Counted from the moment of asking, as the lease: a little before storage looked at the clock.
+  const leaseOf = ({ allowed, validMilliseconds = 0 }: AccessAnswer): number =>
+    Math.min(
+      allowed ? options.leaseMilliseconds : refusalLeaseMilliseconds,
+      validMilliseconds === 0 ? Number.POSITIVE_INFINITY : validMilliseconds,
+    );
   return {
     decide(question) {
       const key = `${question.identity}\n${question.certificateSerial}\n${question.permission}\n${question.resource}`;

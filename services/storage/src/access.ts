@@ -3,13 +3,15 @@ import { DomainError } from "@claviger/domain-error";
 import { type Identity, parseIdentity } from "@claviger/identity";
 import {
   type AccessDecision,
+  type Binding,
   decideForCaller,
   decideForService,
   type Reach,
   reachOf,
 } from "./access-rules.ts";
+import { bindingsForLists, conditionsFor } from "./access-view.ts";
 import { rulesFor } from "./approvals.ts";
-import { freshBindings, freshKey, whyRevoked } from "./freshness.ts";
+import { freshHoldings, freshKey, whyRevoked } from "./freshness.ts";
 import { parseKeyName } from "./names.ts";
 import type { Registry } from "./registry.ts";
 import { usesAreHigh } from "./uses.ts";
@@ -35,6 +37,7 @@ export async function decidePermission(
   identity: Identity,
   permission: string,
   resource: string,
+  at = registry.now,
 ): Promise<AccessDecision> {
   if (!isPermission(permission)) {
     throw new DomainError("invalid-argument", `"${permission.slice(0, 40)}" is not a permission`, {
@@ -45,8 +48,9 @@ export async function decidePermission(
     const due = permission === "keys.rotate" && (await rotationIsDue(registry, resource));
     return decideForService(identity, permission, resource, () => due);
   }
-  const bindings = await freshBindings(registry, identity.uri);
-  return decideForCaller(identity, permission, resource, bindings);
+  const holdings = await freshHoldings(registry, identity.uri);
+  const conditionOf = await conditionsFor(registry, holdings, { identity, permission, resource, at });
+  return decideForCaller(identity, permission, resource, holdings.bindings, conditionOf);
 }
 
 async function rotationIsDue(registry: Registry, resource: string): Promise<boolean> {
@@ -79,9 +83,12 @@ export async function requireReach(
   within: string,
 ): Promise<Reach> {
   const resource = within === "" ? "*" : within;
-  const decision = await decidePermission(registry, identity, permission, resource);
+  const bindings = await bindingsInLists(registry, identity, permission);
+  const decision =
+    identity.kind === "claviger"
+      ? await decidePermission(registry, identity, permission, resource)
+      : decideForCaller(identity, permission, resource, bindings);
   if (decision.allowed) return "everything";
-  const bindings = identity.kind === "claviger" ? [] : await freshBindings(registry, identity.uri);
   const reach = reachOf(permission, bindings);
   if (reach === "everything") return reach;
   const keys = reach.keys.filter((name) => within === "" || name.startsWith(`${within}/`));
@@ -92,4 +99,16 @@ export async function requireReach(
     });
   }
   return { keyrings, keys };
+}
+
+/** Those whose conditions are met, as if they had none. */
+async function bindingsInLists(
+  registry: Registry,
+  identity: Identity,
+  permission: Permission,
+): Promise<Binding[]> {
+  if (identity.kind === "claviger") return [];
+  const holdings = await freshHoldings(registry, identity.uri);
+  const counting = await bindingsForLists(registry, holdings, { identity, permission, at: registry.now });
+  return counting.map((binding) => ({ ...binding, condition: "" }));
 }

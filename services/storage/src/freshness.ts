@@ -77,7 +77,10 @@ export async function freshApproval(registry: Registry, id: string): Promise<App
 }
 
 /** What an identity has by itself, and by its groups. @throws DomainError `integrity` */
-export async function freshBindings(registry: Registry, identity: string): Promise<BindingRow[]> {
+export async function freshHoldings(
+  registry: Registry,
+  identity: string,
+): Promise<{ bindings: BindingRow[]; groups: string[] }> {
   const memberships = await fresh(
     registry,
     sealedGroupMembers,
@@ -88,7 +91,7 @@ export async function freshBindings(registry: Registry, identity: string): Promi
   for (const { groupName } of memberships) {
     bindings.push(...(await bindingsOfOne(registry, `group:${groupName}`)));
   }
-  return bindings;
+  return { bindings, groups: memberships.map(({ groupName }) => groupName) };
 }
 
 function bindingsOfOne(registry: Registry, identity: string): Promise<BindingRow[]> {

@@ -61,6 +61,7 @@ export const accessPolicy: Policy<typeof AccessService> = {
     subject: (request) => request.identity,
   },
   explainAccess: { ...everywhere("access.get"), subject: (request) => request.identity },
+  lintConditions: everywhere("access.get"),
   listGroups: everywhere("access.get"),
   addGroupMember: { ...everywhere("access.grant"), subject: (request) => request.identity },
   removeGroupMember: { ...everywhere("access.grant"), subject: (request) => request.identity },
