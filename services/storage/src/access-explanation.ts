@@ -2,6 +2,7 @@ import type { Identity } from "@claviger/identity";
 import { decidePermission } from "./access.ts";
 import type { AccessDecision } from "./access-rules.ts";
 import { rulesFor } from "./approvals.ts";
+import { conditionText } from "./policy-trial.ts";
 import type { Registry } from "./registry.ts";
 import { roles } from "./roles.ts";
 
@@ -23,10 +24,11 @@ export async function explainAccess(
 async function sentence(
   registry: Registry,
   identity: Identity,
-  { allowed, binding, conditionValue, reason }: AccessDecision,
+  decision: AccessDecision,
   { permission, resource }: { permission: string; resource: string },
 ): Promise<string> {
-  const condition = conditionValue === undefined ? "" : `: ${binding?.condition} is ${conditionValue}`;
+  const { allowed, reason } = decision;
+  const condition = conditionText(decision);
   if (!allowed) {
     return `${reason}${condition}${reason.startsWith("no role") ? nearest(permission, resource) : ""}`;
   }

@@ -19,6 +19,8 @@ export interface AccessDecision {
   /** A sentence that names the deciding row. */
   reason: string;
   binding?: Binding;
+  /** The emergency that the role is taken for. */
+  emergency?: string;
   /** Of the binding's condition: "true", "false" or why it has no value. */
   conditionValue?: string;
   /** Others have to consent besides. */

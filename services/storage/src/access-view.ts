@@ -25,9 +25,21 @@ export interface Occasion {
   at: Date;
 }
 
+export type KeyReader = (resource: string) => Promise<KeyFacts | undefined>;
+
+/** Each key is read once. */
+export function keyReader(registry: Registry): KeyReader {
+  const known = new Map<string, Promise<KeyFacts | undefined>>();
+  return (resource) => {
+    const facts = known.get(resource) ?? keyFacts(registry, resource);
+    known.set(resource, facts);
+    return facts;
+  };
+}
+
 /** What conditions come to; the key is looked at only where one of them asks about it. */
 export async function conditionsFor(
-  registry: Registry,
+  keyOf: KeyReader,
   { bindings, groups }: Holdings,
   { at, identity, permission, resource }: Occasion,
 ): Promise<ConditionOf> {
@@ -41,7 +53,7 @@ export async function conditionsFor(
     permission,
     resource,
     caller: { id: identity.uri, kind: identity.kind, name: identity.name, groups },
-    key: asks ? await keyFacts(registry, resource) : undefined,
+    key: asks ? await keyOf(resource) : undefined,
   };
   return ({ condition: text }) => {
     const condition = conditions.get(text);
@@ -81,9 +93,10 @@ export async function bindingsForLists(
   holdings: Holdings,
   occasion: Omit<Occasion, "resource">,
 ): Promise<Binding[]> {
+  const keyOf = keyReader(registry);
   const counting: Binding[] = [];
   for (const binding of holdings.bindings) {
-    if (binding.condition === "" || (await countsForLists(registry, holdings, occasion, binding))) {
+    if (binding.condition === "" || (await countsForLists(keyOf, holdings, occasion, binding))) {
       counting.push(binding);
     }
   }
@@ -91,7 +104,7 @@ export async function bindingsForLists(
 }
 
 async function countsForLists(
-  registry: Registry,
+  keyOf: KeyReader,
   holdings: Holdings,
   occasion: Omit<Occasion, "resource">,
   binding: Binding,
@@ -99,6 +112,6 @@ async function countsForLists(
   const asksAbout = readable(binding.condition)?.asksAbout;
   const aboutKeys = asksAbout?.has("key") === true || asksAbout?.has("resource") === true;
   if (aboutKeys && !binding.resource.includes("/")) return false;
-  const conditionOf = await conditionsFor(registry, holdings, { ...occasion, resource: binding.resource });
+  const conditionOf = await conditionsFor(keyOf, holdings, { ...occasion, resource: binding.resource });
   return conditionOf(binding).holds;
 }

@@ -53,6 +53,7 @@ export async function grantBinding(
   wanted: WantedBinding,
   by: Identity,
 ): Promise<BindingRow> {
+  await lockAdministrators(registry);
   const row = { ...wanted, id: randomUUID(), createdBy: by.uri, createdAt: registry.now };
   if (!(await insertBinding(registry.tx, registry.sealer, row))) {
     throw new DomainError(
@@ -80,7 +81,10 @@ export async function withdrawBinding(
   await publish(registry, "access.changed", "bindings");
 }
 
-/** Held until the end of the transaction: of two who end the last two at once, one waits and is refused. */
+/**
+ * Held until the end of the transaction by whoever changes bindings or groups: of two who end the last two
+ * administrators at once, one waits and is refused; and what a policy was computed from stays so until it is applied.
+ */
 export function lockAdministrators({ sealer, tx }: Registry): Promise<BindingRow[]> {
   return lockOfRole(tx, sealer, "administrator", "*");
 }

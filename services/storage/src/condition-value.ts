@@ -1,4 +1,5 @@
-import type { Condition, TimeDependence } from "./condition-language.ts";
+import type { Condition } from "./condition-language.ts";
+import type { TimeDependence } from "./condition-reader.ts";
 
 /** What a condition is asked about; `now` counts in whole seconds. */
 export interface ConditionFacts {

@@ -18,6 +18,7 @@ export async function addMember(
   by: Identity,
 ): Promise<GroupMemberRow> {
   const { now, sealer, tx } = registry;
+  await lockAdministrators(registry);
   if ((await listGroupMembers(tx, sealer, group, membersMax)).length >= membersMax) {
     throw new DomainError("exhausted", `a group has at most ${membersMax} members`);
   }

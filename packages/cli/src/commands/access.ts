@@ -5,7 +5,10 @@ import { usageError } from "../errors.ts";
 import { shortIdentity, table } from "../output.ts";
 import { shortTime } from "../plain.ts";
 import { everyPage, type Session } from "../session.ts";
+import { register as registerEmergency } from "./access-emergency.ts";
 import { register as registerGroups } from "./access-groups.ts";
+import { register as registerPolicy } from "./access-policy.ts";
+import { register as registerPosture } from "./access-posture.ts";
 
 const resourceOption = [
   "--on <resource>",
@@ -22,6 +25,9 @@ export function register(program: Command): void {
   registerRevoke(access);
   registerExplain(access);
   registerLint(access);
+  registerPolicy(access);
+  registerEmergency(access);
+  registerPosture(access);
 }
 
 /** A group's name is taken as it is. */

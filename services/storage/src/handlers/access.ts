@@ -18,17 +18,19 @@ import { checkBinding, grantBinding, withdrawBinding } from "../bindings.ts";
 import { lintConditions } from "../condition-lint.ts";
 import type { ConsentOptions } from "../consent.ts";
 import { checkResource } from "../names.ts";
+import type { Observations } from "../observations.ts";
 import { publish } from "../registry.ts";
 import { roles } from "../roles.ts";
 import { allBindings, listBindings } from "../store/bindings.ts";
 import { deleteRevocation, insertRevocation } from "../store/revocations.ts";
 import { groupHandlers } from "./groups.ts";
 import { bindingMessage } from "./messages.ts";
+import { strengthOf } from "./posture.ts";
 
 export function accessHandlers(
-  options: ConsentOptions & { trustDomain: string },
+  options: ConsentOptions & { trustDomain: string; observe: Observations["note"] },
 ): Handlers<typeof AccessService, Transaction> {
-  const { open, trustDomain } = options;
+  const { observe, open, trustDomain } = options;
   return {
     ...groupHandlers(options),
     async listRoles() {
@@ -86,17 +88,26 @@ export function accessHandlers(
       const at = request.at === undefined ? registry.now : timestampDate(request.at);
       const occasion = { permission, resource, at };
       const decision = await explainAccess(registry, parseIdentity(request.identity), occasion);
-      const { allowed, binding, conditionValue = "", reason } = decision;
-      return { allowed, reason, conditionValue, ...(binding && { binding: bindingMessage(binding) }) };
+      const { allowed, binding, conditionValue = "", emergency = "", reason } = decision;
+      return {
+        allowed,
+        reason,
+        conditionValue,
+        emergency,
+        ...(binding && { binding: bindingMessage(binding) }),
+      };
     },
     async lintConditions(_, { unit }) {
       const registry = open(unit);
       return lintConditions(await allBindings(unit, registry.sealer));
     },
     async decideAccess(request, { unit, note }) {
-      const decision = await decideAccess(open(unit), request);
-      const { allowed, needsApproval = false, reason } = decision;
-      note({ permission: request.permission, allowed });
+      const { authentication, ...question } = request;
+      const asked = { ...question, ...(authentication && { authentication: strengthOf(authentication) }) };
+      const decision = await decideAccess(open(unit), asked);
+      observe(asked, decision);
+      const { allowed, emergency, needsApproval = false, reason } = decision;
+      note({ permission: request.permission, allowed, ...(emergency && { emergency }) });
       return { allowed, reason, needsApproval, validMilliseconds: validMilliseconds(decision) };
     },
     async recordRevocation(request, { unit, note }) {
