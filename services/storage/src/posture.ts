@@ -49,7 +49,10 @@ export async function judgeStrength(
   };
 }
 
-/** @throws DomainError `failed-precondition` where it would lock out at once who raises it */
+/**
+ * Who raises a floor has to meet it, whenever it begins: so one administrator at least is left who can take it away.
+ * @throws DomainError `failed-precondition`
+ */
 export async function raiseFloor(
   registry: Registry,
   {
@@ -73,9 +76,9 @@ export async function raiseFloor(
     });
   }
   const own = shortfalls(wanted, strength);
-  if (own.length > 0 && effectiveAt <= now) {
-    throw new DomainError("failed-precondition", `this would lock out its author: ${own.join(" and ")}`, {
-      hint: "meet it first, or let it begin later: --from 2027-01-01",
+  if (own.length > 0) {
+    throw new DomainError("failed-precondition", `who raises a floor meets it: ${own.join(" and ")}`, {
+      hint: "renew your own certificate first, and do it from where the floor is met",
     });
   }
   const row = {

@@ -1,5 +1,5 @@
 import type { Transaction } from "@claviger/database";
-import { DomainError } from "@claviger/domain-error";
+import { DomainError, isDomainError } from "@claviger/domain-error";
 import type { RowSealer } from "@claviger/row-seal";
 import type { SealedTable } from "./sealed-table.ts";
 import { insertWithdrawal, later } from "./withdrawals.ts";
@@ -85,7 +85,10 @@ export async function allBindings(tx: Transaction, sealer: RowSealer): Promise<B
   return rows.map((row) => open(sealer, row));
 }
 
-/** Who has a role, with their rows locked: of two who end the last two at once, one waits and is refused. */
+/**
+ * Who has a role, with their rows locked: of two who end the last two at once, one waits and is refused. A row that was
+ * changed outside Claviger gives nobody a role, and keeps nobody from changing others.
+ */
 export async function lockOfRole(
   tx: Transaction,
   sealer: RowSealer,
@@ -96,7 +99,16 @@ export async function lockOfRole(
     `SELECT ${columns} FROM role_bindings WHERE role = $1 AND resource = $2 ORDER BY id FOR UPDATE`,
     [role, resource],
   );
-  return rows.map((row) => open(sealer, row));
+  return rows.flatMap((row) => genuine(sealer, row));
+}
+
+function genuine(sealer: RowSealer, row: BindingRow & { seal: Buffer }): BindingRow[] {
+  try {
+    return [open(sealer, row)];
+  } catch (error) {
+    if (isDomainError(error, "integrity")) return [];
+    throw error;
+  }
 }
 
 /** Takes it away, and keeps that Claviger did. */
