@@ -72,15 +72,14 @@ async function ciphertext(fields: Fields) {
   const nonce = bytes(fields, "nonce");
   const keyId = value(fields, "key-id");
   const header = encodeHeader(uuidBytes(keyId), Number(value(fields, "version")), "aes-256-gcm", nonce);
-  const bound = Buffer.concat([header, bytes(fields, "associated-data")]);
-  const sealed = Buffer.concat(await mechanism.seal!(nonce, bound, bytes(fields, "plaintext")));
+  const associatedData = bytes(fields, "associated-data");
+  const whole = await mechanism.seal!(header, nonce, associatedData, bytes(fields, "plaintext"));
   const parsed = parseCiphertext(bytes(fields, "ciphertext"))!;
-  const boundAgain = Buffer.concat([parsed.header, bytes(fields, "associated-data")]);
   return {
-    ciphertext: hex(Buffer.concat([header, sealed])),
+    ciphertext: hex(whole),
     "key-id": parsed.keyId,
     version: String(parsed.version),
-    plaintext: hex(await mechanism.open!(parsed.nonce, boundAgain, parsed.sealed)),
+    plaintext: hex(await mechanism.open!(parsed.header, parsed.nonce, associatedData, parsed.sealed)),
   };
 }
 

@@ -21,10 +21,12 @@ export function hsmMechanism(
   switch (scheme.kind) {
     case "aes-gcm":
       return {
-        seal: async (nonce, associatedData, plaintext) => [
-          await hsm.sealAesGcm(key, nonce, associatedData, plaintext),
-        ],
-        open: (nonce, associatedData, sealed) => hsm.openAesGcm(key, nonce, associatedData, sealed),
+        seal: async (header, nonce, associatedData, plaintext) => {
+          const bound = together(header, associatedData);
+          return Buffer.concat([header, await hsm.sealAesGcm(key, nonce, bound, plaintext)]);
+        },
+        open: (header, nonce, associatedData, sealed) =>
+          hsm.openAesGcm(key, nonce, together(header, associatedData), sealed),
         destroy,
       };
     case "hmac":
@@ -56,6 +58,10 @@ export function hsmMechanism(
     default:
       throw new DomainError("internal", `a key for ${scheme.kind} was loaded into the HSM`);
   }
+}
+
+function together(header: Uint8Array, associatedData: Uint8Array): Uint8Array {
+  return associatedData.length === 0 ? header : Buffer.concat([header, associatedData]);
 }
 
 /** PKCS#11's form of a scheme; undefined where a digest is not what it signs. */
