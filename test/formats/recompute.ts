@@ -173,7 +173,7 @@ function auditBundle(fields: Fields) {
     return { id, leaf, personal, salt: bytes(fields, `salt-${number}`) };
   });
   const message = sealBundle(records, value(fields, "service"), bytes(fields, "audit-key"));
-  return { id: bundleId(records), message: hex(message) };
+  return { id: bundleId(message, records.length, records[0]!.id), message: hex(message) };
 }
 
 function auditConfirmation(fields: Fields) {
