@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { ecdsaRawToDer } from "@claviger/x509";
 import type { Scheme } from "../algorithms.ts";
@@ -37,7 +37,7 @@ export function hsmMechanism(
       const signDigest = (digest: Uint8Array): Promise<Uint8Array> =>
         signDigestInHsm(hsm, key, scheme, digest);
       return {
-        sign: (message) => signDigest(createHash(scheme.hash).update(message).digest()),
+        sign: (message) => signDigest(hash(scheme.hash, message, "buffer")),
         signDigest,
         destroy,
       };
@@ -71,7 +71,7 @@ export function hsmSignatureOf(scheme: Scheme): HsmSignature | undefined {
   return undefined;
 }
 
-export async function signDigestInHsm(
+export function signDigestInHsm(
   hsm: Hsm,
   key: HsmKey,
   scheme: Scheme,
@@ -79,6 +79,6 @@ export async function signDigestInHsm(
 ): Promise<Uint8Array> {
   const signature = hsmSignatureOf(scheme);
   if (signature === undefined) throw new DomainError("internal", `${scheme.kind} does not sign digests`);
-  const signed = await hsm.signDigest(key, signature, digest);
-  return signature.kind === "ecdsa" ? ecdsaRawToDer(signed) : signed;
+  const signed = hsm.signDigest(key, signature, digest);
+  return signature.kind === "ecdsa" ? signed.then(ecdsaRawToDer) : signed;
 }
