@@ -25,6 +25,7 @@ import { algorithmRow } from "../../services/generator/src/algorithms.ts";
 import { encodeHeader, parseCiphertext, uuidBytes } from "../../services/generator/src/ciphertext.ts";
 import { recoveryKeyId } from "../../services/generator/src/hsm/recovery-key.ts";
 import { padSecret, unpadSecret } from "../../services/generator/src/hsm/wrapped-secret.ts";
+import { openImportKey, sealImportKey } from "../../services/generator/src/import-key.ts";
 import { fingerprintOf, materialDigest } from "../../services/generator/src/material-digest.ts";
 import {
   boundBytes,
@@ -49,6 +50,10 @@ function unwrapKey(kek: Buffer, wrapped: Uint8Array): Buffer {
 
 function secretFrom(data: Buffer): SecretBytes {
   return SecretBytes.take(Uint8Array.from(data));
+}
+
+function bindingMacOf(fields: Fields): (data: Uint8Array) => Promise<Buffer> {
+  return async (data) => createHmac("sha256", bytes(fields, "binding-key")).update(data).digest();
 }
 
 function bindingOf(fields: Fields): MaterialBinding {
@@ -83,6 +88,19 @@ async function ciphertext(fields: Fields) {
   };
 }
 
+async function importKey(fields: Fields) {
+  const mac = bindingMacOf(fields);
+  const binding = { id: value(fields, "id"), caller: value(fields, "caller"), name: value(fields, "name") };
+  const key = {
+    keyringGeneration: Number(value(fields, "keyring-generation")),
+    expiresAt: Number(value(fields, "expires-at")),
+    wrapped: bytes(fields, "wrapped"),
+  };
+  const sealed = await sealImportKey(key, binding, mac);
+  const opened = await openImportKey(bytes(fields, "import-key"), binding, mac);
+  return { "import-key": hex(sealed), "expires-at": String(opened.expiresAt), wrapped: hex(opened.wrapped) };
+}
+
 function oaepHeader(fields: Fields) {
   const keyId = uuidBytes(value(fields, "key-id"));
   const none = Buffer.alloc(0);
@@ -111,15 +129,13 @@ function wrappedSecret(fields: Fields) {
 }
 
 async function digestOfMaterial(fields: Fields) {
-  const mac = async (data: Uint8Array): Promise<Buffer> =>
-    createHmac("sha256", bytes(fields, "binding-key")).update(data).digest();
+  const mac = bindingMacOf(fields);
   return { digest: hex(await materialDigest(fingerprintOf(bytes(fields, "what")), mac)) };
 }
 
 async function materialEnvelope(fields: Fields) {
   const binding = bindingOf(fields);
-  const mac = async (data: Uint8Array): Promise<Buffer> =>
-    createHmac("sha256", bytes(fields, "binding-key")).update(data).digest();
+  const mac = bindingMacOf(fields);
   const parts = {
     keyringGeneration: Number(value(fields, "keyring-generation")),
     wrapped: bytes(fields, "wrapped"),
@@ -302,6 +318,7 @@ export const recompute: Readonly<
   ciphertext,
   "ciphertext-header-oaep": oaepHeader,
   "generation-record": generationRecord,
+  "import-key": importKey,
   "sealed-secret-info": sealedSecretInfo,
   "wrapped-secret": wrappedSecret,
   "material-envelope": materialEnvelope,

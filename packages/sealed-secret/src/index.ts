@@ -1,3 +1,4 @@
+import { createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { Aes256Gcm, CipherSuite, DhkemX25519HkdfSha256, HkdfSha256 } from "@hpke/core";
@@ -68,8 +69,26 @@ export interface SecretRecipient {
 }
 
 export async function createRecipient(): Promise<SecretRecipient> {
-  const pair = await suite.kem.generateKeyPair();
-  const publicKey = new Uint8Array(await suite.kem.serializePublicKey(pair.publicKey));
+  using secret = createRecipientSecret();
+  return recipientOf(secret);
+}
+
+/** The secret that a recipient is made of, for whoever has to keep it: 32 random bytes, X25519's private key. */
+export function createRecipientSecret(): SecretBytes {
+  return SecretBytes.take(randomBytes(recipientKeyBytes));
+}
+
+/** DER of an X25519 private key in PKCS #8, up to the key itself (RFC 8410 section 7). */
+const pkcs8Prefix = Buffer.from("302e020100300506032b656e04220420", "hex");
+
+/** The secret stays the caller's to clear. */
+export async function recipientOf(secret: SecretBytes): Promise<SecretRecipient> {
+  const publicKey = publicKeyOf(secret);
+  using raw = SecretBytes.take(new Uint8Array(secret.expose()));
+  const pair = {
+    privateKey: await suite.kem.deserializePrivateKey(raw.expose().buffer),
+    publicKey: await suite.kem.deserializePublicKey(exactBuffer(publicKey)),
+  };
   return {
     publicKey,
     async open({ ciphertext, encapsulatedKey }, context) {
@@ -87,6 +106,15 @@ export async function createRecipient(): Promise<SecretRecipient> {
       }
     },
   };
+}
+
+function publicKeyOf(secret: SecretBytes): Uint8Array {
+  using pkcs8 = SecretBytes.allocate(pkcs8Prefix.length + secret.length);
+  pkcs8.expose().set(pkcs8Prefix);
+  pkcs8.expose().set(secret.expose(), pkcs8Prefix.length);
+  const key = createPrivateKey({ key: Buffer.from(pkcs8.expose().buffer), format: "der", type: "pkcs8" });
+  const spki = createPublicKey(key).export({ type: "spki", format: "der" });
+  return new Uint8Array(spki.subarray(spki.length - recipientKeyBytes));
 }
 
 /** A buffer of these bytes alone: a view may lie in a larger one. */
