@@ -42,6 +42,7 @@ export const roles = {
       "identities.get",
       "certificates.get",
       "rotation.get",
+      "exchange.get",
       "audit.read",
       "system.status",
     ],
