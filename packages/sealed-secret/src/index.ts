@@ -1,3 +1,4 @@
+import type { webcrypto } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { Aes256Gcm, CipherSuite, DhkemX25519HkdfSha256, HkdfSha256 } from "@hpke/core";
@@ -70,12 +71,24 @@ export interface SecretRecipient {
 export async function createRecipient(): Promise<SecretRecipient> {
   const pair = await suite.kem.generateKeyPair();
   const publicKey = new Uint8Array(await suite.kem.serializePublicKey(pair.publicKey));
+  return recipientWith(pair.privateKey, publicKey);
+}
+
+/** Somebody whose key is kept: an X25519 private key of 32 bytes and its public half. */
+export async function recipientFrom(
+  privateKey: SecretBytes,
+  publicKey: Uint8Array,
+): Promise<SecretRecipient> {
+  return recipientWith(await suite.kem.importKey("raw", privateKey.expose().buffer, false), publicKey);
+}
+
+function recipientWith(recipientKey: webcrypto.CryptoKey, publicKey: Uint8Array): SecretRecipient {
   return {
     publicKey,
     async open({ ciphertext, encapsulatedKey }, context) {
       try {
         const opened = await suite.open(
-          { recipientKey: pair, enc: exactBuffer(encapsulatedKey), info: sealInfo(context) },
+          { recipientKey, enc: exactBuffer(encapsulatedKey), info: sealInfo(context) },
           exactBuffer(ciphertext),
         );
         return SecretBytes.take(new Uint8Array(opened));

@@ -126,7 +126,7 @@ async function start(lifetime: Lifetime): Promise<void> {
   };
 
   const renewals = new GroupSignal();
-  bus.subscribe("claviger.events.distribution.group.>", ({ subject }) => renewals.wake(subject));
+  bus.subscribe("claviger.events.distribution.group.>", ({ data }) => renewals.hear(data));
   const exchange: ExchangeContext = {
     ...shared,
     distribute: createServiceClient(KeyDistributionService, toGenerator),

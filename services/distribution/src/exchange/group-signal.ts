@@ -8,6 +8,20 @@ export class GroupSignal {
     for (const end of waiting ?? []) end();
   }
 
+  /** An event of a group; one that cannot be read wakes everybody. */
+  hear(event: Uint8Array): void {
+    try {
+      const { subject } = JSON.parse(Buffer.from(event).toString("utf8")) as { subject?: unknown };
+      if (typeof subject === "string") {
+        this.wake(subject);
+        return;
+      }
+    } catch {
+      // As below.
+    }
+    for (const group of [...this.#waiting.keys()]) this.wake(group);
+  }
+
   /** Resolves at the next wake of the group, after `milliseconds`, or when `signal` fires. */
   wait(group: string, milliseconds: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {

@@ -118,6 +118,7 @@ export async function keysFor(
   }
   const currentGeneration = group.generation;
   const from = Math.max(joined, afterGeneration + 1);
+  if (from > currentGeneration) return { keys: [], currentGeneration, certificateChain: "" };
   const wanted = await groupGenerations(tx, name, from, generationsAtOnce);
   if (wanted.length === 0) return { keys: [], currentGeneration, certificateChain: "" };
   const current = await currentOf(registry, group);
