@@ -71,7 +71,7 @@ export interface SecretRecipient {
 export async function createRecipient(): Promise<SecretRecipient> {
   const pair = await suite.kem.generateKeyPair();
   const publicKey = new Uint8Array(await suite.kem.serializePublicKey(pair.publicKey));
-  return recipientWith(pair.privateKey, publicKey);
+  return recipientWith(pair, publicKey);
 }
 
 /** Somebody whose key is kept: an X25519 private key of 32 bytes and its public half. */
@@ -79,10 +79,15 @@ export async function recipientFrom(
   privateKey: SecretBytes,
   publicKey: Uint8Array,
 ): Promise<SecretRecipient> {
-  return recipientWith(await suite.kem.importKey("raw", privateKey.expose().buffer, false), publicKey);
+  const pair = {
+    privateKey: await suite.kem.importKey("raw", privateKey.expose().buffer, false),
+    // Given, since the library would have to export the private key to derive it.
+    publicKey: await suite.kem.deserializePublicKey(exactBuffer(publicKey)),
+  };
+  return recipientWith(pair, publicKey);
 }
 
-function recipientWith(recipientKey: webcrypto.CryptoKey, publicKey: Uint8Array): SecretRecipient {
+function recipientWith(recipientKey: webcrypto.CryptoKeyPair, publicKey: Uint8Array): SecretRecipient {
   return {
     publicKey,
     async open({ ciphertext, encapsulatedKey }, context) {

@@ -77,7 +77,8 @@ async function register(
 /** The same key for HPKE. */
 export async function hpkeRecipient(key: KeyObject): Promise<SecretRecipient> {
   using raw = SecretBytes.take(key.export({ format: "der", type: "pkcs8" }).subarray(-32));
-  return recipientFrom(raw, rawPublicKey(key));
+  // Awaited here: the bytes are cleared when this returns.
+  return await recipientFrom(raw, rawPublicKey(key));
 }
 
 function rawPublicKey(key: KeyObject): Buffer {
