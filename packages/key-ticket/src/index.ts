@@ -13,6 +13,7 @@ export {
   emptyGroupRoot,
   emptyHashes,
   type PlacedMember,
+  placeHash,
   placeMembersMax,
   slotOf,
   treeDepth,
