@@ -13,8 +13,6 @@ interface DeliveryView {
   recipient: string;
   name: string;
   version: number;
-  sender: string;
-  createdAt?: TimestampLike | undefined;
   receivedAt?: TimestampLike | undefined;
 }
 
@@ -113,15 +111,8 @@ function deliveryTable(rows: readonly (DeliveryView & { receiptValid?: boolean }
     return receiptValid === false ? "THE RECEIPT IS NOT VALID" : `signed ${shortTime(receivedAt)}`;
   };
   return table(
-    ["ID", "KEY", "TO", "FROM", "SENT", "RECEIPT"],
-    rows.map((row) => [
-      row.id,
-      `${row.name}@${row.version}`,
-      shortIdentity(row.recipient),
-      shortIdentity(row.sender),
-      shortTime(row.createdAt),
-      receipt(row),
-    ]),
+    ["ID", "KEY", "TO", "RECEIPT"],
+    rows.map((row) => [row.id, `${row.name}@${row.version}`, shortIdentity(row.recipient), receipt(row)]),
     empty,
   );
 }

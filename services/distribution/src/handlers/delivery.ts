@@ -154,7 +154,8 @@ async function requireDelivery(
   recipient: string,
   lock: "read" | "lock",
 ): Promise<DeliveryRow> {
-  const row = uuidPattern.test(id) ? await findDelivery(tx, sealer, id, lock) : undefined;
+  if (!uuidPattern.test(id)) throw new DomainError("invalid-argument", "the id of a delivery is a UUID");
+  const row = await findDelivery(tx, sealer, id, lock);
   if (row?.recipient === recipient) return row;
   throw new DomainError("denied", "there is no such delivery for this identity", {
     hint: "claviger deliveries waiting lists what there is",
