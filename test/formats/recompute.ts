@@ -35,6 +35,7 @@ import {
 } from "../../services/generator/src/material-envelope.ts";
 import { softwareMechanism } from "../../services/generator/src/mechanisms/software.ts";
 import { derivedUuid } from "../../services/rotation/src/key-follower.ts";
+import { recomputeDistribution } from "./recompute-distribution.ts";
 import { bytes, type Fields, hex, value } from "./vectors.ts";
 
 /** AES Key Wrap with Padding, RFC 5649: what the HSM does, done by OpenSSL. */
@@ -338,5 +339,6 @@ export const recompute: Readonly<
   "derived-uuid": derivedId,
   "request-hash": requestHash,
   "error-trailers": errorTrailers,
+  ...recomputeDistribution,
   "ecdsa-signature": (fields) => ({ der: hex(ecdsaRawToDer(bytes(fields, "raw"))) }),
 };
