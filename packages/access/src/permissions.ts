@@ -24,6 +24,7 @@ export const permissions = [
   "keys.decapsulate",
   "keys.import",
   "keys.export",
+  "keys.distribute",
   "random.generate",
   "access.get",
   "access.grant",
@@ -37,6 +38,8 @@ export const permissions = [
   "rotation.get",
   "rotation.subscribe",
   "audit.read",
+  "exchange.get",
+  "exchange.manage",
   "backup.create",
   "system.status",
 ] as const;

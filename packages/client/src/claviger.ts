@@ -3,7 +3,12 @@ import { DomainError } from "@claviger/domain-error";
 import { serviceIdentity, TlsIdentity } from "@claviger/identity";
 import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
+import { DeliveryService } from "@claviger/proto/distribution/v1/delivery_pb.ts";
+import { GroupKeyService } from "@claviger/proto/distribution/v1/group_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
+import { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
+import { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CryptographyService, type OperationResult } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
@@ -58,6 +63,11 @@ export interface Claviger extends Disposable {
   readonly backup: Client<typeof BackupService>;
   readonly identities: Client<typeof IdentityService>;
   readonly certificates: Client<typeof CertificateService>;
+  readonly recipients: Client<typeof RecipientService>;
+  readonly sessions: Client<typeof SessionKeyService>;
+  readonly groups: Client<typeof GroupKeyService>;
+  readonly preSharedKeys: Client<typeof PreSharedKeyService>;
+  readonly deliveries: Client<typeof DeliveryService>;
   readonly rotation: Client<typeof RotationService>;
   readonly subscriptions: Client<typeof SubscriptionService>;
   readonly audit: Client<typeof AuditService>;
@@ -152,6 +162,21 @@ export function createClaviger(options: ClavigerOptions = {}): Claviger {
     },
     get certificates() {
       return clientOf(CertificateService, "distribution");
+    },
+    get recipients() {
+      return clientOf(RecipientService, "distribution");
+    },
+    get sessions() {
+      return clientOf(SessionKeyService, "distribution");
+    },
+    get groups() {
+      return clientOf(GroupKeyService, "distribution");
+    },
+    get preSharedKeys() {
+      return clientOf(PreSharedKeyService, "distribution");
+    },
+    get deliveries() {
+      return clientOf(DeliveryService, "distribution");
     },
     get rotation() {
       return clientOf(RotationService, "rotation");

@@ -55,9 +55,15 @@ const serviceGrants: readonly ServiceGrant[] = [
   {
     service: "generator",
     permissions: ["keys.create", "keys.get", "keys.hold"],
-    resources: /^system\/attestation$/,
+    resources: /^system\/(attestation|session-tickets|session-groups)$/,
   },
-  { service: "distribution", permissions: ["keys.public"], resources: /^system\/attestation$/ },
+  {
+    service: "distribution",
+    permissions: ["keys.public"],
+    resources: /^system\/(attestation|session-tickets)$/,
+  },
+  // To have keys made and sealed by others' signed requests: not to sign with the key.
+  { service: "distribution", permissions: ["keys.distribute"], resources: /^system\/session-tickets$/ },
   {
     service: "distribution",
     permissions: ["keys.create", "keys.sign", "keys.public", "keys.get", "keys.hold"],

@@ -168,6 +168,16 @@ export const keyMaterialPolicy: Policy<typeof KeyMaterialService> = {
   listCustody: { callers: generatorOnly },
   getGenerationRecord: { callers: generatorOnly, resource: (request) => request.name },
   reserveUses: { callers: generatorOnly, resource: (request) => request.name },
+  keepImportKey: {
+    callers: generatorOnly,
+    resource: (request) => request.name,
+    subject: (request) => request.caller,
+  },
+  takeImportKey: {
+    callers: generatorOnly,
+    resource: (request) => request.name,
+    subject: (request) => request.caller,
+  },
   getKeyMaterial: {
     callers: generatorOnly,
     resource: (request) => request.name,

@@ -43,6 +43,7 @@ export const roles = {
       "identities.get",
       "certificates.get",
       "rotation.get",
+      "exchange.get",
       "audit.read",
       "system.status",
     ],
