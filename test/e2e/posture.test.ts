@@ -145,6 +145,18 @@ async function renewWithRsa(client: EnrolledClient): Promise<void> {
   client.identity.replaceCertificate(readFileSync(keyFile, "utf8"), certificateChain);
 }
 
+test("a floor that begins in years changes no answer until then", async () => {
+  const client = await house.enrol(unique("early"), "user", "*");
+  const effectiveAt = { seconds: 4_102_444_800n, nanos: 0 };
+  const { floor } = await posture.raiseFloor({ requirements: "key-exchange=post-quantum", effectiveAt });
+  try {
+    expect((await overClassicGroup(client)).status).toBe("0");
+    await client.cryptography.generateRandom({ sizeBytes: 8 });
+  } finally {
+    await posture.removeFloor({ id: floor!.id });
+  }
+});
+
 test.skipIf(findOpenssl() === undefined)(
   "a floor on certificates refuses everything but their renewal, which brings its holder above it",
   async () => {
