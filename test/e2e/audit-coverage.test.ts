@@ -17,6 +17,9 @@ type Services = Pick<
   | "keys"
   | "access"
   | "approvals"
+  | "policy"
+  | "emergencies"
+  | "posture"
   | "identities"
   | "certificates"
   | "rotation"
@@ -61,6 +64,7 @@ let signature: Uint8Array = Buffer.alloc(0);
 let hold = "";
 let serial = "";
 let token = "";
+let floor = "";
 let outsider: EnrolledClient;
 const identity = `spiffe://${house.trustDomain}/workload/${unique("covered")}`;
 const guest = unique("guest");
@@ -216,6 +220,7 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
     listBindings: { call: (as, o) => as.access.listBindings({}, o) },
     grantRole: { call: (as, o) => as.access.grantRole(binding, o), ...onKeyring },
     revokeRole: { call: (as, o) => as.access.revokeRole(binding, o), ...onKeyring },
+    lintConditions: { call: (as, o) => as.access.lintConditions({}, o) },
     listGroups: { call: (as, o) => as.access.listGroups({}, o) },
     addGroupMember: { call: (as, o) => as.access.addGroupMember({ group: keyring, identity }, o) },
     removeGroupMember: { call: (as, o) => as.access.removeGroupMember({ group: keyring, identity }, o) },
@@ -264,6 +269,50 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       outsider: "failed",
     },
     claimApproval: { call: (as, o) => as.approvals.claimApproval({}, o), outcome: "refused" },
+  },
+  policy: {
+    testPolicy: { call: (as, o) => as.policy.testPolicy({}, o) },
+    setPolicy: { call: (as, o) => as.policy.setPolicy({ change: { scope: keyring } }, o), ...onKeyring },
+  },
+  emergencies: {
+    listEmergencyRules: { call: (as, o) => as.emergencies.listEmergencyRules({}, o) },
+    setEmergencyRule: {
+      call: (as, o) => as.emergencies.setEmergencyRule({ ...binding, minutesMax: 5 }, o),
+      ...onKeyring,
+    },
+    removeEmergencyRule: {
+      call: (as, o) => as.emergencies.removeEmergencyRule(binding, o),
+      ...onKeyring,
+    },
+    // Without a reason, so that none is left open.
+    openEmergency: {
+      call: (as, o) => as.emergencies.openEmergency({ role: "user", resource: keyring }, o),
+      outcome: "failed",
+      outsider: "failed",
+      ...onKeyring,
+    },
+    closeEmergency: {
+      call: (as, o) => as.emergencies.closeEmergency({ id: randomUUID() }, o),
+      outcome: "failed",
+      outsider: "failed",
+    },
+    reviewEmergency: {
+      call: (as, o) => as.emergencies.reviewEmergency({ id: randomUUID() }, o),
+      outcome: "failed",
+      outsider: "failed",
+    },
+    listEmergencies: { call: (as, o) => as.emergencies.listEmergencies({}, o), outsider: "allowed" },
+  },
+  posture: {
+    listPosture: { call: (as, o) => as.posture.listPosture({}, o) },
+    raiseFloor: {
+      call: async (as, o) => {
+        const effectiveAt = { seconds: 4_102_444_800n, nanos: 0 };
+        const { floor: raised } = await as.posture.raiseFloor({ requirements: "tls>=1.3", effectiveAt }, o);
+        floor = raised?.id ?? "";
+      },
+    },
+    removeFloor: { call: (as, o) => as.posture.removeFloor({ id: floor }, o) },
   },
   identities: {
     createEnrollmentToken: { call: (as, o) => as.identities.createEnrollmentToken({ name: guest }, o) },

@@ -15,8 +15,11 @@ import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/
 import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
+import { EmergencyService } from "@claviger/proto/storage/v1/emergency_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
+import { PolicyService } from "@claviger/proto/storage/v1/policy_pb.ts";
+import { PostureService } from "@claviger/proto/storage/v1/posture_pb.ts";
 import { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PolicyRow } from "../../packages/rpc/src/policy.ts";
@@ -40,6 +43,9 @@ const served: readonly [At, DescService, Readonly<Record<string, AnyRow>>][] = [
   ["storage", KeyService, storage.keyPolicy],
   ["storage", AccessService, storage.accessPolicy],
   ["storage", ApprovalService, storage.approvalPolicy],
+  ["storage", PolicyService, storage.policyPolicy],
+  ["storage", EmergencyService, storage.emergencyPolicy],
+  ["storage", PostureService, storage.posturePolicy],
   ["storage", RegistryService, storage.registryPolicy],
   ["storage", KeyMaterialService, storage.keyMaterialPolicy],
   ["generator", KeyringService, generator.keyringPolicy],

@@ -28,6 +28,7 @@ export const permissions = [
   "random.generate",
   "access.get",
   "access.grant",
+  "access.review",
   "identities.enroll",
   "identities.get",
   "identities.revoke",

@@ -16,7 +16,10 @@ import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v
 import { type GetStatusResponse, StatusService } from "@claviger/proto/status/v1/status_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
+import { EmergencyService } from "@claviger/proto/storage/v1/emergency_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
+import { PolicyService } from "@claviger/proto/storage/v1/policy_pb.ts";
+import { PostureService } from "@claviger/proto/storage/v1/posture_pb.ts";
 import { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
 import type { CallOptions } from "./call.ts";
 import { type Addresses, findConfigFile, readConfigFile, type ServiceName } from "./config-file.ts";
@@ -51,6 +54,9 @@ export interface Claviger extends Disposable {
   readonly registry: Client<typeof RegistryService>;
   readonly access: Client<typeof AccessService>;
   readonly approvals: Client<typeof ApprovalService>;
+  readonly policy: Client<typeof PolicyService>;
+  readonly emergencies: Client<typeof EmergencyService>;
+  readonly posture: Client<typeof PostureService>;
   readonly keyrings: Client<typeof KeyringService>;
   readonly keyGeneration: Client<typeof KeyGenerationService>;
   readonly cryptography: Client<typeof CryptographyService>;
@@ -129,6 +135,15 @@ export function createClaviger(options: ClavigerOptions = {}): Claviger {
     },
     get approvals() {
       return clientOf(ApprovalService, "storage");
+    },
+    get policy() {
+      return clientOf(PolicyService, "storage");
+    },
+    get emergencies() {
+      return clientOf(EmergencyService, "storage");
+    },
+    get posture() {
+      return clientOf(PostureService, "storage");
     },
     get keyrings() {
       return clientOf(KeyringService, "generator");

@@ -1,4 +1,4 @@
-import type { webcrypto } from "node:crypto";
+import { createPrivateKey, createPublicKey, randomBytes, type webcrypto } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { Aes256Gcm, CipherSuite, DhkemX25519HkdfSha256, HkdfSha256 } from "@hpke/core";
@@ -87,6 +87,19 @@ export async function recipientFrom(
   return recipientWith(pair, publicKey);
 }
 
+/** The secret that a recipient is made of, for whoever has to keep it: 32 random bytes, X25519's private key. */
+export function createRecipientSecret(): SecretBytes {
+  return SecretBytes.take(randomBytes(recipientKeyBytes));
+}
+
+/** The secret stays the caller's to clear. */
+export function recipientOf(secret: SecretBytes): Promise<SecretRecipient> {
+  return recipientFrom(secret, publicKeyOf(secret));
+}
+
+/** DER of an X25519 private key in PKCS #8, up to the key itself (RFC 8410 section 7). */
+const pkcs8Prefix = Buffer.from("302e020100300506032b656e04220420", "hex");
+
 function recipientWith(recipientKey: webcrypto.CryptoKeyPair, publicKey: Uint8Array): SecretRecipient {
   return {
     publicKey,
@@ -105,6 +118,15 @@ function recipientWith(recipientKey: webcrypto.CryptoKeyPair, publicKey: Uint8Ar
       }
     },
   };
+}
+
+function publicKeyOf(secret: SecretBytes): Uint8Array {
+  using pkcs8 = SecretBytes.allocate(pkcs8Prefix.length + secret.length);
+  pkcs8.expose().set(pkcs8Prefix);
+  pkcs8.expose().set(secret.expose(), pkcs8Prefix.length);
+  const key = createPrivateKey({ key: Buffer.from(pkcs8.expose().buffer), format: "der", type: "pkcs8" });
+  const spki = createPublicKey(key).export({ type: "spki", format: "der" });
+  return new Uint8Array(spki.subarray(spki.length - recipientKeyBytes));
 }
 
 /** A buffer of these bytes alone: a view may lie in a larger one. */

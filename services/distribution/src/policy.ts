@@ -27,7 +27,7 @@ export const identityPolicy: Policy<typeof IdentityService> = {
 export const certificatePolicy: Policy<typeof CertificateService> = {
   issueCertificate: everywhere("certificates.issue"),
   // For the caller's own identity, which its certificate proves.
-  renewCertificate: { callers: "anyone" },
+  renewCertificate: { callers: "anyone", renewal: true },
   revokeCertificate: everywhere("certificates.revoke"),
   listCertificates: everywhere("certificates.get"),
   getCertificate: everywhere("certificates.get"),

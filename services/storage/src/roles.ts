@@ -39,6 +39,7 @@ export const roles = {
       "keys.get",
       "keys.public",
       "access.get",
+      "access.review",
       "identities.get",
       "certificates.get",
       "rotation.get",
