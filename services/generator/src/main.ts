@@ -61,6 +61,7 @@ import {
 import { requireFit } from "./profile.ts";
 import { Rewrapper } from "./rewrapper.ts";
 import { ensureSystemKeys } from "./system-keys.ts";
+import { UseReports } from "./use-reports.ts";
 
 const service = "generator";
 
@@ -102,13 +103,15 @@ async function start(lifetime: Lifetime): Promise<void> {
     software: await runSelfTests(),
     hsm: await runHsmSelfTests(hsm),
   });
-  const keyStore = new KeyStore({ hsm, storage, keyringKeys, leaseMilliseconds, health, onTrouble });
+  const now = (): Date => new Date();
+  const keyStore = new KeyStore({ hsm, storage, keyringKeys, leaseMilliseconds, health, now, onTrouble });
   lifetime.onStop("keys", () => {
     keyStore[Symbol.dispose]();
     collectNow();
   });
-  const now = (): Date => new Date();
   hsm.onReturn(() => keyStore.invalidateAll());
+  const uses = new UseReports({ storage, now, onTrouble: warn });
+  lifetime.onStop("reports of uses", () => uses[Symbol.asyncDispose]());
   const attester = new Attester(keyStore);
   const materials = new MaterialMaker({ hsm, keyringKeys, attester, random, health, now, onTrouble });
   const keyMaker = new KeyMaker({
@@ -184,6 +187,7 @@ async function start(lifetime: Lifetime): Promise<void> {
           keyMaker,
           keyStore,
           storage,
+          uses,
           now,
           desk: new ImportDesk(),
           attestDestruction,
@@ -192,7 +196,7 @@ async function start(lifetime: Lifetime): Promise<void> {
       register(
         CryptographyService,
         cryptographyPolicy,
-        cryptographyHandlers({ hsm, random, keyStore, decide: access.decide }),
+        cryptographyHandlers({ hsm, random, keyStore, uses, decide: access.decide }),
         { batch: "useBatch", stream: "use" },
       ),
       register(

@@ -1,12 +1,14 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { createColumnCipher } from "@claviger/column-cipher";
 import type { Transaction } from "@claviger/database";
+import { serviceIdentity } from "@claviger/identity";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
-import { rowSealerFromFile } from "@claviger/row-seal";
+import { readSealKey, rowSealerFromFile } from "@claviger/row-seal";
 import { register } from "@claviger/rpc";
 import {
   createLogger,
@@ -20,6 +22,7 @@ import {
   serve,
 } from "@claviger/service";
 import { decideAccess } from "./access.ts";
+import { concealWhatIsInClear } from "./concealment.ts";
 import { readConfig } from "./config.ts";
 import { claimUnderRules } from "./consent.ts";
 import { bindFirstAdministrator } from "./first-administrator.ts";
@@ -30,7 +33,7 @@ import { keyMaterialHandlers } from "./handlers/key-material.ts";
 import { registryHandlers } from "./handlers/registry.ts";
 import { Ledger } from "./ledger.ts";
 import { accessPolicy, approvalPolicy, keyMaterialPolicy, keyPolicy, registryPolicy } from "./policy.ts";
-import { purgeOne } from "./purger.ts";
+import { actOnOneDate, purgeOne } from "./purger.ts";
 import type { Registry } from "./registry.ts";
 import type { Finding } from "./registry-scan.ts";
 import { settleRestored } from "./restored.ts";
@@ -39,6 +42,8 @@ import { Tampering, tellingSealer } from "./tampering.ts";
 
 const service = "storage";
 const purgeEveryMilliseconds = 5000;
+/** They act by themselves wherever a key is read or used; this writes it down and tells of it. */
+const datesEveryMilliseconds = 1000;
 
 const logger = createLogger(service);
 await runService(logger, start);
@@ -59,10 +64,15 @@ async function start(lifetime: Lifetime): Promise<void> {
   const ledger = new Ledger(join(settings.directory, "ledger.db"), sealedTables, warn);
   lifetime.onStop("ledger", () => ledger[Symbol.dispose]());
   if (existsSync(restored)) ledger.forget();
+  const actor = serviceIdentity(trustDomain, service).uri;
+  const columns = createColumnCipher(readSealKey(settings.sealKeyPath));
   const open = (tx: Transaction): Registry => ({
     tx,
     sealer: ledger.noting(tx, sealer),
+    columns,
     now: new Date(),
+    actor,
+    record: (record) => work.record(tx, record),
     ledger,
     tell,
   });
@@ -77,16 +87,24 @@ async function start(lifetime: Lifetime): Promise<void> {
   });
   lifetime.onStop("tampering", () => tampering[Symbol.asyncDispose]());
   await settleRestored({ path: restored, work, open, trustDomain });
+  await concealWhatIsInClear({ work, open });
   const knownBefore = ledger.knowsAny("installation");
   await database.transaction((tx) => bindFirstAdministrator(open(tx), { knownBefore, trustDomain }));
   const onPurged = (name: string): void => logger.info("a key was destroyed", { name });
   const purging = new Rounds({
     everyMilliseconds: purgeEveryMilliseconds,
-    work: () => purgeOne({ work, open, trustDomain, onPurged }),
+    work: () => purgeOne({ work, open, onPurged }),
     waiting: "purging waits",
     onTrouble: warn,
   });
   lifetime.onStop("purging", () => purging[Symbol.asyncDispose]());
+  const dates = new Rounds({
+    everyMilliseconds: datesEveryMilliseconds,
+    work: () => actOnOneDate({ work, open }),
+    waiting: "days of activation and expiry wait to be written down",
+    onTrouble: warn,
+  });
+  lifetime.onStop("dates", () => dates[Symbol.asyncDispose]());
   const forgetting = forgetRequestsByTheHour(database, warn);
   lifetime.onStop("forgetting", () => forgetting[Symbol.asyncDispose]());
 

@@ -12,6 +12,7 @@ import type { Imported } from "../imported-material.ts";
 import type { KeyMaker } from "../key-maker.ts";
 import type { KeyStore } from "../key-store.ts";
 import { checkSize, publicKeyBytesMax } from "../operations/limits.ts";
+import type { UseReports } from "../use-reports.ts";
 import { originalOf } from "./original-call.ts";
 
 export interface KeyTransferOptions {
@@ -19,6 +20,7 @@ export interface KeyTransferOptions {
   keyMaker: KeyMaker;
   keyStore: KeyStore;
   now: () => Date;
+  uses: UseReports;
 }
 
 type TransferHandlers = Pick<
@@ -57,7 +59,13 @@ async function importedBy(
 }
 
 /** Keys that come from elsewhere, and keys that leave: both sealed, so that a message shows nothing of them. */
-export function keyTransferHandlers({ desk, keyMaker, keyStore, now }: KeyTransferOptions): TransferHandlers {
+export function keyTransferHandlers({
+  desk,
+  keyMaker,
+  keyStore,
+  now,
+  uses,
+}: KeyTransferOptions): TransferHandlers {
   return {
     async beginImport({ name }, { caller }) {
       const { id, lifetimeMilliseconds, publicKey } = await desk.begin(caller.uri, name);
@@ -87,6 +95,7 @@ export function keyTransferHandlers({ desk, keyMaker, keyStore, now }: KeyTransf
       const method = `${KeyGenerationService.typeName}/${exportKey.name}`;
       const bound = { method, name, version: facts.version };
       const sealedMaterial = await sealSecret(recipientPublicKey, bound, secret);
+      uses.count(context.caller.uri, name, facts.version);
       return { name, version: facts.version, algorithm: facts.algorithm, sealedMaterial };
     },
   };
