@@ -22,9 +22,11 @@ async function newKeys(count: number, options: object): Promise<string[]> {
 test("with storage and the bus stopped, the days that came with a key act at their second", {
   timeout: 90_000,
 }, async () => {
-  const [from, to] = [new Date(Date.now() + 4000), new Date(Date.now() + 8000)];
+  const tomorrow = timestampFromDate(new Date(Date.now() + 86_400_000));
+  const [name = ""] = await newKeys(1, { algorithm: "hmac-sha256", activateAt: tomorrow });
+  const [from, to] = [new Date(Date.now() + 3500), new Date(Date.now() + 7000)];
   const dates = { activateAt: timestampFromDate(from), expireAt: timestampFromDate(to) };
-  const [name = ""] = await newKeys(1, { algorithm: "hmac-sha256", ...dates });
+  await keys.scheduleKey({ name, ...dates });
   // Refused, and held by the generator from now on, for the lease of 10 s.
   await expect(cryptography.mac({ name, message })).rejects.toMatchObject({ kind: "failed-precondition" });
   const served: number[] = [];
@@ -69,6 +71,7 @@ test("of two storages that are killed again and again, each key's end and each o
     await new Promise((resolve) => setTimeout(resolve, 1200));
     if (round % 2 === 0) {
       await second.kill();
+      await untilAllRun(house);
       second.startAgain();
     } else {
       killPart(house, "storage");

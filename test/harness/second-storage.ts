@@ -35,13 +35,24 @@ export class SecondStorage implements AsyncDisposable {
     const environment = { ...environmentOf(first), CLAVIGER_DIRECTORY: directory, CLAVIGER_LISTEN: address };
     const [program, ...args] = readFileSync(`/proc/${first}/cmdline`, "utf8").split("\0").slice(0, -1);
     const asRoot = process.getuid?.() === 0;
-    const entered = ["-t", `${first}`, "-m", "-S", `${uid}`, "-G", `${gid}`, "--", program!, ...args];
-    const second = new SecondStorage(address, directory, () =>
-      spawn(asRoot ? "nsenter" : program!, asRoot ? entered : args, {
+    const second = new SecondStorage(address, directory, () => {
+      // Into the mount namespace of the first as it runs now: it may have been killed since.
+      const entered = [
+        "-t",
+        `${house.pidOf("storage")}`,
+        "-m",
+        "-S",
+        `${uid}`,
+        "-G",
+        `${gid}`,
+        "--",
+        program!,
+      ];
+      return spawn(asRoot ? "nsenter" : program!, asRoot ? [...entered, ...args] : args, {
         env: environment,
         stdio: ["pipe", "ignore", "inherit"],
-      }),
-    );
+      });
+    });
     await second.untilItServes(house);
     return second;
   }

@@ -85,7 +85,7 @@ export class KeyStore implements Disposable {
       // A refusal that storage gave before this call may be of the past: a restore would seem to have failed.
       const early = key.askedAt + rereadMilliseconds - performance.now();
       if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
-      if (this.#cache.peek(cacheKey) === key) this.#cache.drop(cacheKey);
+      await this.#cache.renew(cacheKey, key, () => this.#load(name, version));
     }
   }
 
