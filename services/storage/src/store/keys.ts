@@ -173,17 +173,30 @@ export const sealedKeys: SealedTable = {
   open: openKey,
 };
 
-/** Keys of which not every version up to the current one is there. */
+export interface IncompleteKey {
+  name: string;
+  latestVersion: number;
+  versions: number;
+}
+
+/** Of a page of keys after one of them: those of which not every version is there, and where the page ended. */
 export async function listIncompleteKeys(
   tx: Transaction,
+  after: string,
   limit: number,
-): Promise<{ name: string; currentVersion: number; versions: number }[]> {
-  return tx.query(
-    `SELECT k.keyring || '/' || k.name AS name, k.current_version AS "currentVersion", v.versions::integer AS versions
-     FROM keys k CROSS JOIN LATERAL (SELECT count(*) AS versions FROM key_versions WHERE key_id = k.id) v
-     WHERE v.versions <> k.current_version ORDER BY 1 LIMIT $1`,
-    [limit],
+): Promise<{ incomplete: IncompleteKey[]; end: string | undefined }> {
+  const rows = await tx.query<IncompleteKey & { id: string }>(
+    `SELECT k.id, k.keyring || '/' || k.name AS name, k.latest AS "latestVersion", v.versions::integer AS versions
+     FROM (SELECT id, keyring, name, coalesce(latest_version, current_version) AS latest
+           FROM keys WHERE id > $1::uuid ORDER BY id LIMIT $2) k
+     CROSS JOIN LATERAL (SELECT count(*) AS versions FROM key_versions WHERE key_id = k.id) v
+     ORDER BY k.id`,
+    [after, limit],
   );
+  return {
+    incomplete: rows.filter(({ latestVersion, versions }) => versions !== latestVersion),
+    end: rows.length < limit ? undefined : rows.at(-1)?.id,
+  };
 }
 
 /** `keyring/key` by id, as the rows say: they may not be genuine, so that this is for people's eyes alone. */
