@@ -18,6 +18,7 @@ type Services = Pick<
   | "approvals"
   | "identities"
   | "certificates"
+  | "authorities"
   | "rotation"
   | "subscriptions"
   | "audit"
@@ -283,6 +284,10 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
     revokeCertificate: {
       call: (as, o) => as.certificates.revokeCertificate({ serial, reason: "superseded" }, o),
     },
+    revokePublicKey: {
+      call: (as, o) => as.certificates.revokePublicKey({ publicKey: Buffer.from("none") }, o),
+      outcome: "failed",
+    },
     listCertificates: { call: (as, o) => as.certificates.listCertificates({}, o) },
     getCertificate: { call: (as, o) => as.certificates.getCertificate({ serial }, o) },
     getTrustBundle: { call: (as, o) => as.certificates.getTrustBundle({}, o), outsider: "allowed" },
@@ -290,7 +295,25 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       call: (as, o) => as.certificates.getCertificateRevocationList({}, o),
       outsider: "allowed",
     },
-    synchronizeTrust: { call: (as, o) => as.certificates.synchronizeTrust({}, o), outcome: "refused" },
+    synchronizeTrust: { call: (as, o) => as.certificates.synchronizeTrust({}, o), outsider: "allowed" },
+  },
+  authorities: {
+    listAuthorities: { call: (as, o) => as.authorities.listAuthorities({}, o) },
+    // Others share this installation: its CAs stay.
+    startAuthorityRotation: {
+      call: (as, o) => as.authorities.startAuthorityRotation({ requestId: "none" }, o),
+      outcome: "failed",
+    },
+    getAuthorityRotation: { call: (as, o) => as.authorities.getAuthorityRotation({}, o) },
+    revokeSupersededCertificates: {
+      call: (as, o) => as.authorities.revokeSupersededCertificates({ requestId: "none" }, o),
+      outcome: "failed",
+    },
+    distrustAuthority: {
+      call: (as, o) => as.authorities.distrustAuthority({ name: "none", generation: 1 }, o),
+      outcome: "failed",
+    },
+    watchTrustBundle: { call: (as, o) => watchBundleBriefly(as, o), outsider: "allowed" },
   },
   rotation: {
     listRotationPolicies: { call: (as, o) => as.rotation.listRotationPolicies({}, o) },
@@ -352,6 +375,11 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
 async function watchBriefly(as: Claviger, options: CallOptions): Promise<void> {
   const signal = AbortSignal.timeout(500);
   for await (const _ of as.subscriptions.watchRotations({ name }, { ...options, signal })) return;
+}
+
+async function watchBundleBriefly(as: Claviger, options: CallOptions): Promise<void> {
+  const signal = AbortSignal.timeout(500);
+  for await (const _ of as.authorities.watchTrustBundle({}, { ...options, signal })) return;
 }
 
 interface Made {

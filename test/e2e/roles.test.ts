@@ -1,5 +1,6 @@
 import { create, type DescMethod, type DescService } from "@bufbuild/protobuf";
 import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
+import { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
@@ -43,6 +44,7 @@ const served: readonly [At, DescService, Readonly<Record<string, AnyRow>>][] = [
   ["generator", CheckpointService, generator.checkpointPolicy],
   ["distribution", IdentityService, distribution.identityPolicy],
   ["distribution", CertificateService, distribution.certificatePolicy],
+  ["distribution", AuthorityService, distribution.authorityPolicy],
   ["rotation", RotationService, rotation.rotationPolicy],
   ["rotation", SubscriptionService, rotation.subscriptionPolicy],
   ["audit", AuditService, audit.auditPolicy],

@@ -1,9 +1,9 @@
 import { chownSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { TrustKeeper } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
 import { TlsIdentity } from "@claviger/identity";
 import { type Account, writeOwnedFile } from "@claviger/owned-files";
-import { TrustKeeper } from "@claviger/service";
 import type { Layout } from "./layout.ts";
 
 export interface BusTrust extends AsyncDisposable {

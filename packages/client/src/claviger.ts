@@ -2,6 +2,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import { DomainError } from "@claviger/domain-error";
 import { serviceIdentity, TlsIdentity } from "@claviger/identity";
 import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
+import { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
@@ -52,6 +53,7 @@ export interface Claviger extends Disposable {
   readonly backup: Client<typeof BackupService>;
   readonly identities: Client<typeof IdentityService>;
   readonly certificates: Client<typeof CertificateService>;
+  readonly authorities: Client<typeof AuthorityService>;
   readonly rotation: Client<typeof RotationService>;
   readonly subscriptions: Client<typeof SubscriptionService>;
   readonly audit: Client<typeof AuditService>;
@@ -137,6 +139,9 @@ export function createClaviger(options: ClavigerOptions = {}): Claviger {
     },
     get certificates() {
       return clientOf(CertificateService, "distribution");
+    },
+    get authorities() {
+      return clientOf(AuthorityService, "distribution");
     },
     get rotation() {
       return clientOf(RotationService, "rotation");

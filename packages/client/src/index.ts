@@ -25,8 +25,10 @@ export {
   type JoinedIdentity,
 } from "./enroll.ts";
 export { type EnrollmentToken, parseEnrollmentToken } from "./enrollment-token.ts";
+export { keepTrust } from "./keep-trust.ts";
 export { type RenewedIdentity, renewalDue, renewIdentity } from "./renew.ts";
 export { type AgreementRequest, beginBackup, importKey, type OpenedSecret, secrets } from "./secrets.ts";
 export { type Client, createServiceClient } from "./service-client.ts";
 export { Transport, type TransportOptions } from "./transport.ts";
+export { TrustKeeper, type TrustKeeperOptions } from "./trust-keeper.ts";
 export { type IdentityFiles, requireNoIdentity, writeIdentity } from "./write-identity.ts";

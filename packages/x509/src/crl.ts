@@ -5,7 +5,7 @@ import { encodeIssuer } from "./name-encoding.ts";
 import type { Name } from "./names.ts";
 import { oids } from "./oids.ts";
 import { encodeSerial } from "./serial.ts";
-import { assembleSigned, type CertificateSigner, ecdsaSha256Identifier } from "./signer.ts";
+import { assembleSigned, type CertificateSigner, signatureIdentifier } from "./signer.ts";
 
 /** About 40 MB: past it, certificates belong on several CRLs. */
 export const crlEntriesMax = 1_000_000;
@@ -44,7 +44,10 @@ export interface CrlOptions {
   nextUpdate: Date;
   /** Must grow with every CRL of this issuer (RFC 5280 section 5.2.3). */
   number: number | bigint;
-  entries: Iterable<CrlEntry>;
+  /** May come page by page: each is encoded as it comes, and not kept. */
+  entries: Iterable<CrlEntry> | AsyncIterable<CrlEntry>;
+  /** How many are on the list so far, every {@link progressEveryEntries}. */
+  onProgress?: ((entries: number) => void) | undefined;
   /** The CA certificate's subject key identifier. */
   authorityKeyId: Uint8Array;
   signer: CertificateSigner;
@@ -63,11 +66,11 @@ export async function buildCrl(options: CrlOptions): Promise<Uint8Array> {
   // RFC 5280 section 5.2.3: at most 20 octets.
   if (number.length > 22)
     throw new DomainError("invalid-argument", "a CRL's number is longer than 20 octets");
-  const entries = encodeEntries(options.entries);
+  const entries = await encodeEntries(options.entries, options.onProgress);
   const tbs = sequence([
     // Version v2 is 1.
     integerFromNumber(1),
-    ecdsaSha256Identifier,
+    signatureIdentifier(options.signer),
     encodeIssuer(options.issuer),
     time(options.thisUpdate),
     time(options.nextUpdate),
@@ -80,12 +83,26 @@ export async function buildCrl(options: CrlOptions): Promise<Uint8Array> {
   return assembleSigned(tbs, options.signer);
 }
 
-function encodeEntries(entries: Iterable<CrlEntry>): Uint8Array[] {
+/** Between two of these the event loop gets its turn. */
+const progressEveryEntries = 10_000;
+const chunkBytes = 1 << 20;
+
+/** Entries laid end to end in a few large pieces: a million small arrays would cost ten times their bytes. */
+async function encodeEntries(
+  entries: CrlOptions["entries"],
+  onProgress: CrlOptions["onProgress"],
+): Promise<Uint8Array[]> {
   // Reasons are few: each one's extension is encoded once, not 10,000 times.
   const extensionsByReason = new Map<RevocationReason, Uint8Array>();
-  const encoded: Uint8Array[] = [];
-  for (const { serial, revokedAt, reason } of entries) {
-    if (encoded.length === crlEntriesMax) {
+  const chunks: Uint8Array[] = [];
+  let chunk = new Uint8Array(0);
+  let used = 0;
+  let count = 0;
+  const seal = (): void => {
+    if (used > 0) chunks.push(chunk.subarray(0, used));
+  };
+  for await (const { serial, revokedAt, reason } of entries) {
+    if (count === crlEntriesMax) {
       throw new DomainError("exhausted", `a CRL has room for ${crlEntriesMax} entries`, {
         hint: "Issue from a new CA, so that the list starts anew.",
       });
@@ -97,9 +114,23 @@ function encodeEntries(entries: Iterable<CrlEntry>): Uint8Array[] {
       extensionsByReason.set(reason, known);
       parts.push(known);
     }
-    encoded.push(sequence(parts));
+    const entry = sequence(parts);
+    if (used + entry.length > chunk.length) {
+      seal();
+      // The first is small: most lists are.
+      chunk = new Uint8Array(chunks.length === 0 && count === 0 ? 4096 : chunkBytes);
+      used = 0;
+    }
+    chunk.set(entry, used);
+    used += entry.length;
+    count += 1;
+    if (count % progressEveryEntries === 0) {
+      onProgress?.(count);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
-  return encoded;
+  seal();
+  return chunks;
 }
 
 function encodeReason(reason: RevocationReason): Uint8Array {

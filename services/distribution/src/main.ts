@@ -3,6 +3,7 @@ import { createLeasedAccess } from "@claviger/access";
 import { createServiceClient, Transport } from "@claviger/client";
 import type { Transaction } from "@claviger/database";
 import { serviceIdentity } from "@claviger/identity";
+import { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
@@ -21,16 +22,23 @@ import {
   serve,
 } from "@claviger/service";
 import { readCertificate } from "@claviger/x509";
-import { openAuthorities } from "./authorities.ts";
+import { Authorities } from "./authorities.ts";
+import { startRounds, subjectOf } from "./background.ts";
+import { CaRotation } from "./ca-rotation.ts";
 import { readConfig } from "./config.ts";
 import type { DistributionContext } from "./context.ts";
 import { inviteFirstAdministrator } from "./enrollment.ts";
+import { authorityHandlers } from "./handlers/authority.ts";
 import { certificateHandlers } from "./handlers/certificate.ts";
 import { enrollmentHandlers, identityHandlers } from "./handlers/identity.ts";
-import { certificatePolicy, enrollmentPolicy, identityPolicy } from "./policy.ts";
+import { OcspService } from "./ocsp/ocsp-service.ts";
+import { OcspPreparing } from "./ocsp/preparing.ts";
+import { Responders } from "./ocsp/responders.ts";
+import { authorityPolicy, certificatePolicy, enrollmentPolicy, identityPolicy } from "./policy.ts";
 import { createPublicHttp } from "./public-http.ts";
 import type { Registry } from "./registry.ts";
 import { RevocationLists } from "./revocation-lists.ts";
+import { TrustSignal } from "./trust-signal.ts";
 
 const service = "distribution";
 const stopGraceMilliseconds = 3000;
@@ -43,13 +51,22 @@ async function start(lifetime: Lifetime): Promise<void> {
   const settings = readConfig(process.env);
   const { publicHttpAddress, serviceHosts, trustDomain } = settings;
   const sealer = rowSealerFromFile(settings.sealKeyPath);
-  const open = (tx: Transaction): Registry => ({ tx, sealer, now: new Date() });
+  const open = (tx: Transaction): Registry => ({
+    tx,
+    sealer,
+    now: new Date(),
+    statusChanged: (serial) => tx.afterCommit(() => forget(serial)),
+  });
   const parts = openDatabaseService({
     service,
     settings,
     logger,
     lifetime,
-    onGap: () => access.invalidate(),
+    onGap: () => {
+      access.invalidate();
+      ocsp.cache.doubt();
+      lists.doubt();
+    },
   });
   const { bus, database, identity, probes, warn, work } = parts;
   const inTransaction = <T>(action: (registry: Registry) => Promise<T>): Promise<T> =>
@@ -71,16 +88,35 @@ async function start(lifetime: Lifetime): Promise<void> {
     registry: createServiceClient(KeyService, toStorage),
   };
 
-  const authorities = await untilItWorks(warn, () =>
-    openAuthorities({ inTransaction, generator, trustDomain, publicHttpAddress }),
-  );
+  const authorities = new Authorities({ inTransaction, generator });
+  const lists = new RevocationLists({ authorities, inTransaction, onProgress: (what) => logger.info(what) });
+  const responders = new Responders({ inTransaction, generator, trustDomain, publicHttpAddress });
+  const ocsp = new OcspService({ authorities, responders, inTransaction, onTrouble: warn });
+  const forget = (serial: string): void => {
+    ocsp.cache.forget(serial);
+    lists.doubt();
+  };
+  bus.subscribe("claviger.events.distribution.certificate.>", ({ data }) => forget(subjectOf(data)));
+  const startedAt = new Date();
+  const rotation = new CaRotation({
+    authorities,
+    inTransaction,
+    generator,
+    trustDomain,
+    publicHttpAddress,
+    issuingAlgorithms: settings.issuingAlgorithms,
+    storage,
+    startedAt,
+    onProgress: (what) => logger.info(what),
+  });
+  await untilItWorks(warn, () => rotation.open());
   const { firstAdministratorHash } = settings;
   if (firstAdministratorHash !== undefined) {
     await inTransaction((registry) =>
       inviteFirstAdministrator(registry, trustDomain, firstAdministratorHash),
     );
   }
-  const lists = new RevocationLists({ authorities, inTransaction });
+  const signal = new TrustSignal(authorities);
   const shared: DistributionContext = {
     open,
     authorities,
@@ -90,18 +126,19 @@ async function start(lifetime: Lifetime): Promise<void> {
     trustDomain,
     publicHttpAddress,
     serviceHosts,
-    startedAt: new Date(),
-    token: {
+    startedAt,
+    oldCertificates: () => rotation.oldCertificates,
+    token: () => ({
       trustDomain,
       enrollmentAddress: settings.publicEnrollmentAddress,
       httpAddress: publicHttpAddress,
       rootSha256: readCertificate(authorities.root.row.certificate)
         .fingerprintSha256.toLowerCase()
         .replaceAll(":", ""),
-    },
+    }),
   };
 
-  const http = createPublicHttp({ authorities, lists, onTrouble: warn });
+  const http = createPublicHttp({ authorities, lists, ocsp, onTrouble: warn });
   await listenHttp(http, settings.httpListen);
   lifetime.onStop("public http", () => {
     http.closeAllConnections();
@@ -120,6 +157,19 @@ async function start(lifetime: Lifetime): Promise<void> {
     registrations: [register(EnrollmentService, enrollmentPolicy, enrollmentHandlers(shared))],
   });
   lifetime.onStop("enrolment", () => enrollment.stop(stopGraceMilliseconds));
+  const rounds = startRounds({
+    rotation,
+    lists,
+    preparing: new OcspPreparing({
+      authorities,
+      responders,
+      cache: ocsp.cache,
+      inTransaction,
+      cryptography: generator.cryptography,
+    }),
+    warn,
+    lifetime,
+  });
   await serve<Transaction>({
     service,
     settings,
@@ -133,8 +183,15 @@ async function start(lifetime: Lifetime): Promise<void> {
     registrations: [
       register(IdentityService, identityPolicy, identityHandlers(shared)),
       register(CertificateService, certificatePolicy, certificateHandlers(shared)),
+      register(
+        AuthorityService,
+        authorityPolicy,
+        authorityHandlers({ ...shared, rotation, signal, poke: () => rounds.poke() }),
+      ),
     ],
   });
+  // Ended first: the server waits for nobody who only watches.
+  lifetime.onStop("watchers", () => signal.close());
 }
 
 /** Its CA needs the generator, which may still be starting. */

@@ -1,4 +1,5 @@
 import type { Permission } from "@claviger/access";
+import type { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import type { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import type { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
 import type { Policy } from "@claviger/rpc";
@@ -24,11 +25,23 @@ export const certificatePolicy: Policy<typeof CertificateService> = {
   // For the caller's own identity, which its certificate proves.
   renewCertificate: { callers: "anyone" },
   revokeCertificate: everywhere("certificates.revoke"),
+  revokePublicKey: everywhere("certificates.revoke"),
   listCertificates: everywhere("certificates.get"),
   getCertificate: everywhere("certificates.get"),
   // Public artefacts.
   getAttestationCertificate: { callers: "anyone" },
   getTrustBundle: { callers: "anyone" },
   getCertificateRevocationList: { callers: "anyone" },
-  synchronizeTrust: { callers: ["storage", "generator", "distribution", "rotation", "audit", "nats"] },
+  // Says what its caller trusts; to Claviger's own parts it says when they may go on.
+  synchronizeTrust: { callers: "anyone" },
+};
+
+export const authorityPolicy: Policy<typeof AuthorityService> = {
+  listAuthorities: everywhere("certificates.get"),
+  startAuthorityRotation: everywhere("authorities.manage"),
+  getAuthorityRotation: everywhere("certificates.get"),
+  revokeSupersededCertificates: everywhere("authorities.manage"),
+  distrustAuthority: everywhere("authorities.manage"),
+  // Public.
+  watchTrustBundle: { callers: "anyone" },
 };

@@ -7,6 +7,10 @@ export interface Profile {
   readonly extendedKeyUsage: readonly ExtendedKeyUsageName[];
   readonly lifetimeSecondsDefault: number;
   readonly lifetimeSecondsMax: number;
+  /** Nobody need ask whether it is revoked: it lives shortly instead (RFC 6960 section 4.2.2.2.1). */
+  readonly ocspNoCheck?: boolean;
+  /** For keys of Claviger's own, whose certificates follow each other. */
+  readonly own?: boolean;
 }
 
 const day = 86_400;
@@ -39,6 +43,15 @@ export const profiles = {
     extendedKeyUsage: [],
     lifetimeSecondsDefault: 4 * 365 * day,
     lifetimeSecondsMax: 4 * 365 * day,
+    own: true,
+  },
+  /** The delegated OCSP responder of a CA; never on request. */
+  ocsp: {
+    extendedKeyUsage: ["OCSPSigning"],
+    lifetimeSecondsDefault: 7 * day,
+    lifetimeSecondsMax: 7 * day,
+    ocspNoCheck: true,
+    own: true,
   },
 } as const satisfies Record<string, Profile>;
 

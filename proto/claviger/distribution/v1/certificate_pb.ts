@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/distribution/v1/certificate.proto.
  */
 export const file_claviger_distribution_v1_certificate: GenFile = /*@__PURE__*/
-  fileDesc("CipjbGF2aWdlci9kaXN0cmlidXRpb24vdjEvY2VydGlmaWNhdGUucHJvdG8SGGNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MSKyAgoLQ2VydGlmaWNhdGUSDgoGc2VyaWFsGAEgASgJEg8KB3N1YmplY3QYAiABKAkSDQoFbmFtZXMYAyADKAkSDwoHcHJvZmlsZRgEIAEoCRIUCgxyZXF1ZXN0ZWRfYnkYBSABKAkSLgoKbm90X2JlZm9yZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJbm90X2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVzdGF0ZRgIIAEoCRIuCgpyZXZva2VkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIZChFyZXZvY2F0aW9uX3JlYXNvbhgKIAEoCRITCgtjZXJ0aWZpY2F0ZRgLIAEoCSJ9ChdJc3N1ZUNlcnRpZmljYXRlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEiMKG2NlcnRpZmljYXRlX3NpZ25pbmdfcmVxdWVzdBgCIAEoDBIPCgdwcm9maWxlGAMgASgJEhgKEGxpZmV0aW1lX3NlY29uZHMYBCABKAQiRQoYSXNzdWVDZXJ0aWZpY2F0ZVJlc3BvbnNlEg4KBnNlcmlhbBgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCSI+ChdSZW5ld0NlcnRpZmljYXRlUmVxdWVzdBIjChtjZXJ0aWZpY2F0ZV9zaWduaW5nX3JlcXVlc3QYASABKAwiRQoYUmVuZXdDZXJ0aWZpY2F0ZVJlc3BvbnNlEg4KBnNlcmlhbBgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCSJOChhSZXZva2VDZXJ0aWZpY2F0ZVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIOCgZzZXJpYWwYAiABKAkSDgoGcmVhc29uGAMgASgJIlcKGVJldm9rZUNlcnRpZmljYXRlUmVzcG9uc2USOgoLY2VydGlmaWNhdGUYASABKAsyJS5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuQ2VydGlmaWNhdGUiQAoXTGlzdENlcnRpZmljYXRlc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkicAoYTGlzdENlcnRpZmljYXRlc1Jlc3BvbnNlEjsKDGNlcnRpZmljYXRlcxgBIAMoCzIlLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5DZXJ0aWZpY2F0ZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiJwoVR2V0Q2VydGlmaWNhdGVSZXF1ZXN0Eg4KBnNlcmlhbBgBIAEoCSJUChZHZXRDZXJ0aWZpY2F0ZVJlc3BvbnNlEjoKC2NlcnRpZmljYXRlGAEgASgLMiUuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkNlcnRpZmljYXRlIjMKIEdldEF0dGVzdGF0aW9uQ2VydGlmaWNhdGVSZXF1ZXN0Eg8KB3ZlcnNpb24YASABKA0iPgohR2V0QXR0ZXN0YXRpb25DZXJ0aWZpY2F0ZVJlc3BvbnNlEhkKEWNlcnRpZmljYXRlX2NoYWluGAEgASgJIhcKFUdldFRydXN0QnVuZGxlUmVxdWVzdCIuChZHZXRUcnVzdEJ1bmRsZVJlc3BvbnNlEhQKDHRydXN0X2J1bmRsZRgBIAEoCSIlCiNHZXRDZXJ0aWZpY2F0ZVJldm9jYXRpb25MaXN0UmVxdWVzdCJMCiRHZXRDZXJ0aWZpY2F0ZVJldm9jYXRpb25MaXN0UmVzcG9uc2USJAocY2VydGlmaWNhdGVfcmV2b2NhdGlvbl9saXN0cxgBIAEoCSJSChdTeW5jaHJvbml6ZVRydXN0UmVxdWVzdBIcChRsb2FkZWRfYnVuZGxlX3NoYTI1NhgBIAEoCRIZChFib290c3RyYXBfZHJvcHBlZBgCIAEoCCKBAQoYU3luY2hyb25pemVUcnVzdFJlc3BvbnNlEhQKDHRydXN0X2J1bmRsZRgBIAEoCRIRCglyZW5ld19ub3cYAiABKAgSFgoOZHJvcF9ib290c3RyYXAYAyABKAgSDwoHc2V0dGxlZBgEIAEoCBITCgt3YWl0aW5nX2ZvchgFIAMoCTLICQoSQ2VydGlmaWNhdGVTZXJ2aWNlEn4KEElzc3VlQ2VydGlmaWNhdGUSMS5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuSXNzdWVDZXJ0aWZpY2F0ZVJlcXVlc3QaMi5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuSXNzdWVDZXJ0aWZpY2F0ZVJlc3BvbnNlIgOQAgISeQoQUmVuZXdDZXJ0aWZpY2F0ZRIxLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5SZW5ld0NlcnRpZmljYXRlUmVxdWVzdBoyLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5SZW5ld0NlcnRpZmljYXRlUmVzcG9uc2USgQEKEVJldm9rZUNlcnRpZmljYXRlEjIuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLlJldm9rZUNlcnRpZmljYXRlUmVxdWVzdBozLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5SZXZva2VDZXJ0aWZpY2F0ZVJlc3BvbnNlIgOQAgISfgoQTGlzdENlcnRpZmljYXRlcxIxLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5MaXN0Q2VydGlmaWNhdGVzUmVxdWVzdBoyLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5MaXN0Q2VydGlmaWNhdGVzUmVzcG9uc2UiA5ACARJ4Cg5HZXRDZXJ0aWZpY2F0ZRIvLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5HZXRDZXJ0aWZpY2F0ZVJlcXVlc3QaMC5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuR2V0Q2VydGlmaWNhdGVSZXNwb25zZSIDkAIBEpkBChlHZXRBdHRlc3RhdGlvbkNlcnRpZmljYXRlEjouY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkdldEF0dGVzdGF0aW9uQ2VydGlmaWNhdGVSZXF1ZXN0GjsuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkdldEF0dGVzdGF0aW9uQ2VydGlmaWNhdGVSZXNwb25zZSIDkAICEngKDkdldFRydXN0QnVuZGxlEi8uY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkdldFRydXN0QnVuZGxlUmVxdWVzdBowLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5HZXRUcnVzdEJ1bmRsZVJlc3BvbnNlIgOQAgESogEKHEdldENlcnRpZmljYXRlUmV2b2NhdGlvbkxpc3QSPS5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuR2V0Q2VydGlmaWNhdGVSZXZvY2F0aW9uTGlzdFJlcXVlc3QaPi5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuR2V0Q2VydGlmaWNhdGVSZXZvY2F0aW9uTGlzdFJlc3BvbnNlIgOQAgESfgoQU3luY2hyb25pemVUcnVzdBIxLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5TeW5jaHJvbml6ZVRydXN0UmVxdWVzdBoyLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5TeW5jaHJvbml6ZVRydXN0UmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("CipjbGF2aWdlci9kaXN0cmlidXRpb24vdjEvY2VydGlmaWNhdGUucHJvdG8SGGNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MSKyAgoLQ2VydGlmaWNhdGUSDgoGc2VyaWFsGAEgASgJEg8KB3N1YmplY3QYAiABKAkSDQoFbmFtZXMYAyADKAkSDwoHcHJvZmlsZRgEIAEoCRIUCgxyZXF1ZXN0ZWRfYnkYBSABKAkSLgoKbm90X2JlZm9yZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJbm90X2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVzdGF0ZRgIIAEoCRIuCgpyZXZva2VkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIZChFyZXZvY2F0aW9uX3JlYXNvbhgKIAEoCRITCgtjZXJ0aWZpY2F0ZRgLIAEoCSJ9ChdJc3N1ZUNlcnRpZmljYXRlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEiMKG2NlcnRpZmljYXRlX3NpZ25pbmdfcmVxdWVzdBgCIAEoDBIPCgdwcm9maWxlGAMgASgJEhgKEGxpZmV0aW1lX3NlY29uZHMYBCABKAQicwoYSXNzdWVDZXJ0aWZpY2F0ZVJlc3BvbnNlEg4KBnNlcmlhbBgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCRIsCghyZW5ld19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiPgoXUmVuZXdDZXJ0aWZpY2F0ZVJlcXVlc3QSIwobY2VydGlmaWNhdGVfc2lnbmluZ19yZXF1ZXN0GAEgASgMInMKGFJlbmV3Q2VydGlmaWNhdGVSZXNwb25zZRIOCgZzZXJpYWwYASABKAkSGQoRY2VydGlmaWNhdGVfY2hhaW4YAiABKAkSLAoIcmVuZXdfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIk4KGFJldm9rZUNlcnRpZmljYXRlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEg4KBnNlcmlhbBgCIAEoCRIOCgZyZWFzb24YAyABKAkiVwoZUmV2b2tlQ2VydGlmaWNhdGVSZXNwb25zZRI6CgtjZXJ0aWZpY2F0ZRgBIAEoCzIlLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5DZXJ0aWZpY2F0ZSJQChZSZXZva2VQdWJsaWNLZXlSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSEgoKcHVibGljX2tleRgCIAEoDBIOCgZyZWFzb24YAyABKAkiUgoXUmV2b2tlUHVibGljS2V5UmVzcG9uc2USGQoRcHVibGljX2tleV9zaGEyNTYYASABKAkSHAoUY2VydGlmaWNhdGVzX3Jldm9rZWQYAiABKA0iQAoXTGlzdENlcnRpZmljYXRlc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkicAoYTGlzdENlcnRpZmljYXRlc1Jlc3BvbnNlEjsKDGNlcnRpZmljYXRlcxgBIAMoCzIlLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5DZXJ0aWZpY2F0ZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiJwoVR2V0Q2VydGlmaWNhdGVSZXF1ZXN0Eg4KBnNlcmlhbBgBIAEoCSJUChZHZXRDZXJ0aWZpY2F0ZVJlc3BvbnNlEjoKC2NlcnRpZmljYXRlGAEgASgLMiUuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkNlcnRpZmljYXRlIjMKIEdldEF0dGVzdGF0aW9uQ2VydGlmaWNhdGVSZXF1ZXN0Eg8KB3ZlcnNpb24YASABKA0iPgohR2V0QXR0ZXN0YXRpb25DZXJ0aWZpY2F0ZVJlc3BvbnNlEhkKEWNlcnRpZmljYXRlX2NoYWluGAEgASgJIhcKFUdldFRydXN0QnVuZGxlUmVxdWVzdCIuChZHZXRUcnVzdEJ1bmRsZVJlc3BvbnNlEhQKDHRydXN0X2J1bmRsZRgBIAEoCSIlCiNHZXRDZXJ0aWZpY2F0ZVJldm9jYXRpb25MaXN0UmVxdWVzdCJMCiRHZXRDZXJ0aWZpY2F0ZVJldm9jYXRpb25MaXN0UmVzcG9uc2USJAocY2VydGlmaWNhdGVfcmV2b2NhdGlvbl9saXN0cxgBIAEoCSJSChdTeW5jaHJvbml6ZVRydXN0UmVxdWVzdBIcChRsb2FkZWRfYnVuZGxlX3NoYTI1NhgBIAEoCRIZChFib290c3RyYXBfZHJvcHBlZBgCIAEoCCKvAQoYU3luY2hyb25pemVUcnVzdFJlc3BvbnNlEhQKDHRydXN0X2J1bmRsZRgBIAEoCRIRCglyZW5ld19ub3cYAiABKAgSFgoOZHJvcF9ib290c3RyYXAYAyABKAgSDwoHc2V0dGxlZBgEIAEoCBITCgt3YWl0aW5nX2ZvchgFIAMoCRIsCghyZW5ld19hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAyxQoKEkNlcnRpZmljYXRlU2VydmljZRJ+ChBJc3N1ZUNlcnRpZmljYXRlEjEuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLklzc3VlQ2VydGlmaWNhdGVSZXF1ZXN0GjIuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLklzc3VlQ2VydGlmaWNhdGVSZXNwb25zZSIDkAICEnkKEFJlbmV3Q2VydGlmaWNhdGUSMS5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuUmVuZXdDZXJ0aWZpY2F0ZVJlcXVlc3QaMi5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuUmVuZXdDZXJ0aWZpY2F0ZVJlc3BvbnNlEoEBChFSZXZva2VDZXJ0aWZpY2F0ZRIyLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5SZXZva2VDZXJ0aWZpY2F0ZVJlcXVlc3QaMy5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuUmV2b2tlQ2VydGlmaWNhdGVSZXNwb25zZSIDkAICEnsKD1Jldm9rZVB1YmxpY0tleRIwLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5SZXZva2VQdWJsaWNLZXlSZXF1ZXN0GjEuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLlJldm9rZVB1YmxpY0tleVJlc3BvbnNlIgOQAgISfgoQTGlzdENlcnRpZmljYXRlcxIxLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5MaXN0Q2VydGlmaWNhdGVzUmVxdWVzdBoyLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5MaXN0Q2VydGlmaWNhdGVzUmVzcG9uc2UiA5ACARJ4Cg5HZXRDZXJ0aWZpY2F0ZRIvLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5HZXRDZXJ0aWZpY2F0ZVJlcXVlc3QaMC5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuR2V0Q2VydGlmaWNhdGVSZXNwb25zZSIDkAIBEpkBChlHZXRBdHRlc3RhdGlvbkNlcnRpZmljYXRlEjouY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkdldEF0dGVzdGF0aW9uQ2VydGlmaWNhdGVSZXF1ZXN0GjsuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkdldEF0dGVzdGF0aW9uQ2VydGlmaWNhdGVSZXNwb25zZSIDkAICEngKDkdldFRydXN0QnVuZGxlEi8uY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkdldFRydXN0QnVuZGxlUmVxdWVzdBowLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5HZXRUcnVzdEJ1bmRsZVJlc3BvbnNlIgOQAgESogEKHEdldENlcnRpZmljYXRlUmV2b2NhdGlvbkxpc3QSPS5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuR2V0Q2VydGlmaWNhdGVSZXZvY2F0aW9uTGlzdFJlcXVlc3QaPi5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuR2V0Q2VydGlmaWNhdGVSZXZvY2F0aW9uTGlzdFJlc3BvbnNlIgOQAgESfgoQU3luY2hyb25pemVUcnVzdBIxLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5TeW5jaHJvbml6ZVRydXN0UmVxdWVzdBoyLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5TeW5jaHJvbml6ZVRydXN0UmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message claviger.distribution.v1.Certificate
@@ -140,6 +140,13 @@ export type IssueCertificateResponse = Message<"claviger.distribution.v1.IssueCe
    * @generated from field: string certificate_chain = 2;
    */
   certificateChain: string;
+
+  /**
+   * When to renew: around two thirds of its life, not at the same moment for all.
+   *
+   * @generated from field: google.protobuf.Timestamp renew_at = 3;
+   */
+  renewAt?: Timestamp | undefined;
 };
 
 /**
@@ -179,6 +186,13 @@ export type RenewCertificateResponse = Message<"claviger.distribution.v1.RenewCe
    * @generated from field: string certificate_chain = 2;
    */
   certificateChain: string;
+
+  /**
+   * As IssueCertificateResponse has it.
+   *
+   * @generated from field: google.protobuf.Timestamp renew_at = 3;
+   */
+  renewAt?: Timestamp | undefined;
 };
 
 /**
@@ -203,7 +217,8 @@ export type RevokeCertificateRequest = Message<"claviger.distribution.v1.RevokeC
   serial: string;
 
   /**
-   * An RFC 5280 reason name.
+   * An RFC 5280 reason name. certificateHold can be ended, by removeFromCRL. With keyCompromise every certificate
+   * of the same key is revoked.
    *
    * @generated from field: string reason = 3;
    */
@@ -235,6 +250,61 @@ export const RevokeCertificateResponseSchema: GenMessage<RevokeCertificateRespon
   messageDesc(file_claviger_distribution_v1_certificate, 6);
 
 /**
+ * @generated from message claviger.distribution.v1.RevokePublicKeyRequest
+ */
+export type RevokePublicKeyRequest = Message<"claviger.distribution.v1.RevokePublicKeyRequest"> & {
+  /**
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * SubjectPublicKeyInfo, DER or PEM; a certificate or a request of the key does as well.
+   *
+   * @generated from field: bytes public_key = 2;
+   */
+  publicKey: Uint8Array;
+
+  /**
+   * An RFC 5280 reason name; keyCompromise where empty.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message claviger.distribution.v1.RevokePublicKeyRequest.
+ * Use `create(RevokePublicKeyRequestSchema)` to create a new message.
+ */
+export const RevokePublicKeyRequestSchema: GenMessage<RevokePublicKeyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_distribution_v1_certificate, 7);
+
+/**
+ * @generated from message claviger.distribution.v1.RevokePublicKeyResponse
+ */
+export type RevokePublicKeyResponse = Message<"claviger.distribution.v1.RevokePublicKeyResponse"> & {
+  /**
+   * SHA-256 of the SubjectPublicKeyInfo, hexadecimal.
+   *
+   * @generated from field: string public_key_sha256 = 1;
+   */
+  publicKeySha256: string;
+
+  /**
+   * @generated from field: uint32 certificates_revoked = 2;
+   */
+  certificatesRevoked: number;
+};
+
+/**
+ * Describes the message claviger.distribution.v1.RevokePublicKeyResponse.
+ * Use `create(RevokePublicKeyResponseSchema)` to create a new message.
+ */
+export const RevokePublicKeyResponseSchema: GenMessage<RevokePublicKeyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_distribution_v1_certificate, 8);
+
+/**
  * @generated from message claviger.distribution.v1.ListCertificatesRequest
  */
 export type ListCertificatesRequest = Message<"claviger.distribution.v1.ListCertificatesRequest"> & {
@@ -254,7 +324,7 @@ export type ListCertificatesRequest = Message<"claviger.distribution.v1.ListCert
  * Use `create(ListCertificatesRequestSchema)` to create a new message.
  */
 export const ListCertificatesRequestSchema: GenMessage<ListCertificatesRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 7);
+  messageDesc(file_claviger_distribution_v1_certificate, 9);
 
 /**
  * @generated from message claviger.distribution.v1.ListCertificatesResponse
@@ -276,7 +346,7 @@ export type ListCertificatesResponse = Message<"claviger.distribution.v1.ListCer
  * Use `create(ListCertificatesResponseSchema)` to create a new message.
  */
 export const ListCertificatesResponseSchema: GenMessage<ListCertificatesResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 8);
+  messageDesc(file_claviger_distribution_v1_certificate, 10);
 
 /**
  * @generated from message claviger.distribution.v1.GetCertificateRequest
@@ -293,7 +363,7 @@ export type GetCertificateRequest = Message<"claviger.distribution.v1.GetCertifi
  * Use `create(GetCertificateRequestSchema)` to create a new message.
  */
 export const GetCertificateRequestSchema: GenMessage<GetCertificateRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 9);
+  messageDesc(file_claviger_distribution_v1_certificate, 11);
 
 /**
  * @generated from message claviger.distribution.v1.GetCertificateResponse
@@ -310,7 +380,7 @@ export type GetCertificateResponse = Message<"claviger.distribution.v1.GetCertif
  * Use `create(GetCertificateResponseSchema)` to create a new message.
  */
 export const GetCertificateResponseSchema: GenMessage<GetCertificateResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 10);
+  messageDesc(file_claviger_distribution_v1_certificate, 12);
 
 /**
  * @generated from message claviger.distribution.v1.GetAttestationCertificateRequest
@@ -329,7 +399,7 @@ export type GetAttestationCertificateRequest = Message<"claviger.distribution.v1
  * Use `create(GetAttestationCertificateRequestSchema)` to create a new message.
  */
 export const GetAttestationCertificateRequestSchema: GenMessage<GetAttestationCertificateRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 11);
+  messageDesc(file_claviger_distribution_v1_certificate, 13);
 
 /**
  * @generated from message claviger.distribution.v1.GetAttestationCertificateResponse
@@ -348,7 +418,7 @@ export type GetAttestationCertificateResponse = Message<"claviger.distribution.v
  * Use `create(GetAttestationCertificateResponseSchema)` to create a new message.
  */
 export const GetAttestationCertificateResponseSchema: GenMessage<GetAttestationCertificateResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 12);
+  messageDesc(file_claviger_distribution_v1_certificate, 14);
 
 /**
  * @generated from message claviger.distribution.v1.GetTrustBundleRequest
@@ -361,7 +431,7 @@ export type GetTrustBundleRequest = Message<"claviger.distribution.v1.GetTrustBu
  * Use `create(GetTrustBundleRequestSchema)` to create a new message.
  */
 export const GetTrustBundleRequestSchema: GenMessage<GetTrustBundleRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 13);
+  messageDesc(file_claviger_distribution_v1_certificate, 15);
 
 /**
  * @generated from message claviger.distribution.v1.GetTrustBundleResponse
@@ -380,7 +450,7 @@ export type GetTrustBundleResponse = Message<"claviger.distribution.v1.GetTrustB
  * Use `create(GetTrustBundleResponseSchema)` to create a new message.
  */
 export const GetTrustBundleResponseSchema: GenMessage<GetTrustBundleResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 14);
+  messageDesc(file_claviger_distribution_v1_certificate, 16);
 
 /**
  * @generated from message claviger.distribution.v1.GetCertificateRevocationListRequest
@@ -393,7 +463,7 @@ export type GetCertificateRevocationListRequest = Message<"claviger.distribution
  * Use `create(GetCertificateRevocationListRequestSchema)` to create a new message.
  */
 export const GetCertificateRevocationListRequestSchema: GenMessage<GetCertificateRevocationListRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 15);
+  messageDesc(file_claviger_distribution_v1_certificate, 17);
 
 /**
  * @generated from message claviger.distribution.v1.GetCertificateRevocationListResponse
@@ -412,7 +482,7 @@ export type GetCertificateRevocationListResponse = Message<"claviger.distributio
  * Use `create(GetCertificateRevocationListResponseSchema)` to create a new message.
  */
 export const GetCertificateRevocationListResponseSchema: GenMessage<GetCertificateRevocationListResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 16);
+  messageDesc(file_claviger_distribution_v1_certificate, 18);
 
 /**
  * @generated from message claviger.distribution.v1.SynchronizeTrustRequest
@@ -438,7 +508,7 @@ export type SynchronizeTrustRequest = Message<"claviger.distribution.v1.Synchron
  * Use `create(SynchronizeTrustRequestSchema)` to create a new message.
  */
 export const SynchronizeTrustRequestSchema: GenMessage<SynchronizeTrustRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 17);
+  messageDesc(file_claviger_distribution_v1_certificate, 19);
 
 /**
  * @generated from message claviger.distribution.v1.SynchronizeTrustResponse
@@ -450,7 +520,7 @@ export type SynchronizeTrustResponse = Message<"claviger.distribution.v1.Synchro
   trustBundle: string;
 
   /**
-   * Every service trusts the bundle: the caller should renew its certificate now.
+   * The caller should renew its certificate now: a new generation of the CA signs, and everybody can verify it.
    *
    * @generated from field: bool renew_now = 2;
    */
@@ -476,6 +546,13 @@ export type SynchronizeTrustResponse = Message<"claviger.distribution.v1.Synchro
    * @generated from field: repeated string waiting_for = 5;
    */
   waitingFor: string[];
+
+  /**
+   * When to renew the certificate that was shown; absent where it is not known here.
+   *
+   * @generated from field: google.protobuf.Timestamp renew_at = 6;
+   */
+  renewAt?: Timestamp | undefined;
 };
 
 /**
@@ -483,7 +560,7 @@ export type SynchronizeTrustResponse = Message<"claviger.distribution.v1.Synchro
  * Use `create(SynchronizeTrustResponseSchema)` to create a new message.
  */
 export const SynchronizeTrustResponseSchema: GenMessage<SynchronizeTrustResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 18);
+  messageDesc(file_claviger_distribution_v1_certificate, 20);
 
 /**
  * CertificateService is Claviger's certification authority.
@@ -516,6 +593,16 @@ export const CertificateService: GenService<{
     methodKind: "unary";
     input: typeof RevokeCertificateRequestSchema;
     output: typeof RevokeCertificateResponseSchema;
+  },
+  /**
+   * Ends a public key: its certificates are revoked, and it gets none any more.
+   *
+   * @generated from rpc claviger.distribution.v1.CertificateService.RevokePublicKey
+   */
+  revokePublicKey: {
+    methodKind: "unary";
+    input: typeof RevokePublicKeyRequestSchema;
+    output: typeof RevokePublicKeyResponseSchema;
   },
   /**
    * @generated from rpc claviger.distribution.v1.CertificateService.ListCertificates
@@ -560,7 +647,7 @@ export const CertificateService: GenService<{
     output: typeof GetCertificateRevocationListResponseSchema;
   },
   /**
-   * Claviger's own services only: which bundle the caller trusts now, and what it should do next.
+   * Which bundle the caller trusts now, and what it should do next.
    *
    * @generated from rpc claviger.distribution.v1.CertificateService.SynchronizeTrust
    */

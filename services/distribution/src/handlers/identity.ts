@@ -63,7 +63,7 @@ export function identityHandlers(shared: DistributionContext): Handlers<typeof I
       context.concerns(invited.identity.uri);
       return {
         identity: invited.identity.uri,
-        token: formatToken(shared.token, invited.secret),
+        token: formatToken(shared.token(), invited.secret),
         expiresAt: timestampFromDate(invited.expiresAt),
       };
     },
