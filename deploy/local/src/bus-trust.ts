@@ -1,4 +1,4 @@
-import { chownSync, readdirSync } from "node:fs";
+import { chownSync, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { TrustKeeper } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
@@ -21,6 +21,15 @@ export async function writeBusRoots(layout: Layout, account: Account | undefined
   await writeOwnedFile(layout.nats.tls.bundle, material.trustBundle, { mode: 0o644, account });
 }
 
+/** What this host's own people trust follows the CAs too, also while nobody uses it. */
+async function writeHostRoots(layout: Layout, trustBundle: string): Promise<void> {
+  if (trustBundle === "") return;
+  const administrators = join(layout.administratorDirectory, "bundle.pem");
+  for (const path of [layout.trust.bundle, administrators]) {
+    if (existsSync(path)) await writeOwnedFile(path, trustBundle, { mode: 0o644 });
+  }
+}
+
 /**
  * Keeps the bus's certificate and roots current, since nats-server cannot itself: the same keeper that
  * runs inside every service, on the bus's identity, with a reload after each change.
@@ -41,7 +50,10 @@ export function keepBusTrust(options: {
     if (account !== undefined) {
       for (const name of readdirSync(directory)) chownSync(join(directory, name), account.uid, account.gid);
     }
-    writing = writing.then(() => writeBusRoots(layout, account)).then(reload);
+    writing = writing
+      .then(() => writeBusRoots(layout, account))
+      .then(reload)
+      .then(() => writeHostRoots(layout, identity.trustBundle));
   });
   let lastTrouble = "";
   const keeper = new TrustKeeper({

@@ -44,8 +44,8 @@ export interface CrlOptions {
   nextUpdate: Date;
   /** Must grow with every CRL of this issuer (RFC 5280 section 5.2.3). */
   number: number | bigint;
-  /** May come page by page: each is encoded as it comes, and not kept. */
-  entries: Iterable<CrlEntry> | AsyncIterable<CrlEntry>;
+  /** Or page by page: each page is encoded as it comes, and not kept. */
+  entries: Iterable<CrlEntry> | AsyncIterable<readonly CrlEntry[]>;
   /** How many are on the list so far, every {@link progressEveryEntries}. */
   onProgress?: ((entries: number) => void) | undefined;
   /** The CA certificate's subject key identifier. */
@@ -92,45 +92,73 @@ async function encodeEntries(
   entries: CrlOptions["entries"],
   onProgress: CrlOptions["onProgress"],
 ): Promise<Uint8Array[]> {
-  // Reasons are few: each one's extension is encoded once, not 10,000 times.
-  const extensionsByReason = new Map<RevocationReason, Uint8Array>();
-  const chunks: Uint8Array[] = [];
-  let chunk = new Uint8Array(0);
-  let used = 0;
-  let count = 0;
-  const seal = (): void => {
-    if (used > 0) chunks.push(chunk.subarray(0, used));
-  };
-  for await (const { serial, revokedAt, reason } of entries) {
-    if (count === crlEntriesMax) {
+  const list = new EntryList();
+  if (Symbol.iterator in entries) {
+    for (const entry of entries) list.add(entry);
+    return list.chunks();
+  }
+  let said = 0;
+  for await (const page of entries) {
+    for (const entry of page) list.add(entry);
+    if (list.count - said < progressEveryEntries) continue;
+    said = list.count;
+    onProgress?.(said);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return list.chunks();
+}
+
+class EntryList {
+  count = 0;
+  // Reasons are few, and dates repeat: each is encoded once, not 10,000 times.
+  readonly #extensionsByReason = new Map<RevocationReason, Uint8Array>();
+  #lastTime = Number.NaN;
+  #lastTimeEncoded: Uint8Array = new Uint8Array(0);
+  readonly #full: Uint8Array[] = [];
+  #chunk = new Uint8Array(4096);
+  #used = 0;
+
+  add({ reason, revokedAt, serial }: CrlEntry): void {
+    if (this.count === crlEntriesMax) {
       throw new DomainError("exhausted", `a CRL has room for ${crlEntriesMax} entries`, {
         hint: "Issue from a new CA, so that the list starts anew.",
       });
     }
-    const parts = [encodeSerial(serial), time(revokedAt)];
+    const parts = [encodeSerial(serial), this.#encodeTime(revokedAt)];
     // RFC 5280 section 5.3.1: absent rather than "unspecified".
     if (reason !== "unspecified") {
-      const known = extensionsByReason.get(reason) ?? encodeReason(reason);
-      extensionsByReason.set(reason, known);
+      const known = this.#extensionsByReason.get(reason) ?? encodeReason(reason);
+      this.#extensionsByReason.set(reason, known);
       parts.push(known);
     }
     const entry = sequence(parts);
-    if (used + entry.length > chunk.length) {
-      seal();
-      // The first is small: most lists are.
-      chunk = new Uint8Array(chunks.length === 0 && count === 0 ? 4096 : chunkBytes);
-      used = 0;
+    if (this.#used + entry.length > this.#chunk.length) {
+      this.#close();
+      this.#chunk = new Uint8Array(chunkBytes);
     }
-    chunk.set(entry, used);
-    used += entry.length;
-    count += 1;
-    if (count % progressEveryEntries === 0) {
-      onProgress?.(count);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    this.#chunk.set(entry, this.#used);
+    this.#used += entry.length;
+    this.count += 1;
   }
-  seal();
-  return chunks;
+
+  chunks(): Uint8Array[] {
+    this.#close();
+    return this.#full;
+  }
+
+  #close(): void {
+    if (this.#used > 0) this.#full.push(this.#chunk.subarray(0, this.#used));
+    this.#used = 0;
+  }
+
+  #encodeTime(date: Date): Uint8Array {
+    const milliseconds = date.getTime();
+    if (milliseconds !== this.#lastTime) {
+      this.#lastTimeEncoded = time(date);
+      this.#lastTime = milliseconds;
+    }
+    return this.#lastTimeEncoded;
+  }
 }
 
 function encodeReason(reason: RevocationReason): Uint8Array {

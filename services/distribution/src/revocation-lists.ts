@@ -3,7 +3,7 @@ import { buildCrl, type CrlEntry, encodePem, serialFromHex } from "@claviger/x50
 import { type Authorities, type Authority, rootName } from "./authorities.ts";
 import type { Registry } from "./registry.ts";
 import { changesOf } from "./store/authority-changes.ts";
-import { listRevoked } from "./store/certificates.ts";
+import { type CertificateRow, listRevoked } from "./store/certificates.ts";
 import { insertList, newestList, type RevocationListRow } from "./store/revocation-lists.ts";
 
 const lifetimeMilliseconds = 7 * 86_400_000;
@@ -173,20 +173,22 @@ async function* revokedEntries(
   registry: Registry,
   authority: Authority,
   below: readonly CrlEntry[],
-): AsyncGenerator<CrlEntry> {
-  yield* below;
+): AsyncGenerator<readonly CrlEntry[]> {
+  yield below;
   const { generation, name } = authority.row;
   const expiredBefore = new Date(registry.now.getTime() - expiredKeptMilliseconds);
   for (let after = ""; ; ) {
     const of = { authority: name, generation, expiredBefore, after, limit: pageSize };
     const rows = await listRevoked(registry.tx, registry.sealer, of);
-    for (const { revocationReason, revokedAt, serial } of rows) {
-      if (revokedAt === null || revocationReason === null) {
-        throw new DomainError("internal", "a certificate is listed as revoked without a date or reason");
-      }
-      yield { serial: serialFromHex(serial), revokedAt, reason: revocationReason };
-    }
+    yield rows.map(entryOf);
     if (rows.length < pageSize) return;
     after = rows.at(-1)?.serial ?? "";
   }
+}
+
+function entryOf({ revocationReason, revokedAt, serial }: CertificateRow): CrlEntry {
+  if (revokedAt === null || revocationReason === null) {
+    throw new DomainError("internal", "a certificate is listed as revoked without a date or reason");
+  }
+  return { serial: serialFromHex(serial), revokedAt, reason: revocationReason };
 }
