@@ -19,6 +19,7 @@ type Services = Pick<
   | "identities"
   | "certificates"
   | "authorities"
+  | "profiles"
   | "rotation"
   | "subscriptions"
   | "audit"
@@ -277,6 +278,11 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       call: (as, o) =>
         as.certificates.issueCertificate({ certificateSigningRequest: csr(), profile: "server" }, o),
     },
+    requestCertificate: {
+      call: (as, o) =>
+        as.certificates.requestCertificate({ certificateSigningRequest: csr(), profile: "server" }, o),
+      outcome: "refused",
+    },
     renewCertificate: {
       call: (as, o) => as.certificates.renewCertificate({ certificateSigningRequest: csr() }, o),
       outsider: "allowed",
@@ -296,6 +302,25 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       outsider: "allowed",
     },
     synchronizeTrust: { call: (as, o) => as.certificates.synchronizeTrust({}, o), outsider: "allowed" },
+  },
+  profiles: {
+    createProfile: {
+      call: (as, o) => as.profiles.createProfile({ profile: { name: "No" } }, o),
+      outcome: "failed",
+    },
+    listProfiles: { call: (as, o) => as.profiles.listProfiles({}, o) },
+    deleteProfile: { call: (as, o) => as.profiles.deleteProfile({ name: "none" }, o), outcome: "failed" },
+    addNameRule: { call: (as, o) => as.profiles.addNameRule({ kind: "none" }, o), outcome: "failed" },
+    listNameRules: { call: (as, o) => as.profiles.listNameRules({}, o) },
+    removeNameRule: { call: (as, o) => as.profiles.removeNameRule({ id: "none" }, o), outcome: "failed" },
+    createAuthorityRequest: {
+      call: (as, o) => as.profiles.createAuthorityRequest({ name: "none" }, o),
+      outcome: "failed",
+    },
+    installAuthority: {
+      call: (as, o) => as.profiles.installAuthority({ name: "none" }, o),
+      outcome: "failed",
+    },
   },
   authorities: {
     listAuthorities: { call: (as, o) => as.authorities.listAuthorities({}, o) },

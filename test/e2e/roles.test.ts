@@ -3,6 +3,7 @@ import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
 import { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
@@ -45,6 +46,7 @@ const served: readonly [At, DescService, Readonly<Record<string, AnyRow>>][] = [
   ["distribution", IdentityService, distribution.identityPolicy],
   ["distribution", CertificateService, distribution.certificatePolicy],
   ["distribution", AuthorityService, distribution.authorityPolicy],
+  ["distribution", ProfileService, distribution.profilePolicy],
   ["rotation", RotationService, rotation.rotationPolicy],
   ["rotation", SubscriptionService, rotation.subscriptionPolicy],
   ["audit", AuditService, audit.auditPolicy],

@@ -5,6 +5,7 @@ import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
 import { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CryptographyService, type OperationResult } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
@@ -54,6 +55,7 @@ export interface Claviger extends Disposable {
   readonly identities: Client<typeof IdentityService>;
   readonly certificates: Client<typeof CertificateService>;
   readonly authorities: Client<typeof AuthorityService>;
+  readonly profiles: Client<typeof ProfileService>;
   readonly rotation: Client<typeof RotationService>;
   readonly subscriptions: Client<typeof SubscriptionService>;
   readonly audit: Client<typeof AuditService>;
@@ -142,6 +144,9 @@ export function createClaviger(options: ClavigerOptions = {}): Claviger {
     },
     get authorities() {
       return clientOf(AuthorityService, "distribution");
+    },
+    get profiles() {
+      return clientOf(ProfileService, "distribution");
     },
     get rotation() {
       return clientOf(RotationService, "rotation");

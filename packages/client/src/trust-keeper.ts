@@ -1,4 +1,5 @@
 import { createHash, generateKeyPairSync } from "node:crypto";
+import { isDomainError } from "@claviger/domain-error";
 import { serviceIdentity, type TlsIdentity } from "@claviger/identity";
 import { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
@@ -94,6 +95,11 @@ export class TrustKeeper implements AsyncDisposable {
       outcome = await this.#synchronize();
     } catch (error) {
       this.#options.onTrouble?.(`trust was not synchronised: ${(error as Error).message}`);
+      if (isDomainError(error) && error.retryAfterSeconds !== undefined) {
+        this.#isSynchronizing = false;
+        // Not all of us at the same moment.
+        return this.#schedule(error.retryAfterSeconds * (1000 + Math.random() * 1000));
+      }
     }
     this.#isSynchronizing = false;
     this.#roundsWithoutProgress = outcome === "waiting" ? this.#roundsWithoutProgress + 1 : 0;

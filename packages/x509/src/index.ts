@@ -69,5 +69,6 @@ export { type KeyType, type LoadedPublicKey, loadPublicKey } from "./public-key.
 export { publicKeyOf } from "./public-key-of.ts";
 export { type Certificate, readCertificate, splitChain } from "./read-certificate.ts";
 export { randomSerial, serialFromHex, serialToHex } from "./serial.ts";
+export { buildSignedRequest } from "./signed-request.ts";
 export { attachSignature, type CertificateSigner, type SignerAlgorithm, signerAlgorithms } from "./signer.ts";
 export { type ChainQuestion, type ChainVerdict, chainLengthMax, verifyChain } from "./verify-chain.ts";

@@ -40,6 +40,7 @@ export async function attestationChain(
   }
   const { chain } = await issueCertificate(registry, options.issuing, options.publicHttpAddress, {
     profile,
+    form: profiles.attestation,
     subject: { commonName: "Claviger key attestation", organization: options.trustDomain },
     subjectAltNames: [{ uri: attestationName }],
     identity: undefined,

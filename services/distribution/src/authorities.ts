@@ -10,12 +10,14 @@ import {
 import { type GeneratorClients, signerOf } from "./authority-keys.ts";
 import type { Registry } from "./registry.ts";
 import {
+  type AuthorityChainRow,
   type AuthorityRow,
   type AuthorityState,
   type AuthorityStateRow,
   authorityStates,
   type CrossCertificateRow,
   listAuthorities,
+  listAuthorityChains,
   listAuthorityStates,
   listCrossCertificates,
 } from "./store/authorities.ts";
@@ -121,6 +123,7 @@ export class Authorities {
       rows: await listAuthorities(tx, sealer),
       states: await listAuthorityStates(tx, sealer),
       crosses: await listCrossCertificates(tx, sealer),
+      chains: await listAuthorityChains(tx, sealer),
     }));
     const rowOf = ({ generation, name }: AuthorityRow) =>
       read.states.find((row) => row.name === name && row.generation === generation);
@@ -132,7 +135,7 @@ export class Authorities {
     ]);
     if (fingerprint === this.#fingerprint) return;
     const all = read.rows.map((row) => authorityOf(row, rowOf(row), this.#generator));
-    const snapshot = snapshotOf(all, read.crosses);
+    const snapshot = snapshotOf(all, read);
     if (snapshot === undefined) return;
     this.#snapshot = snapshot;
     this.#fingerprint = fingerprint;
@@ -208,12 +211,15 @@ const trusted: ReadonlySet<AuthorityState> = new Set(["coming", "active", "retir
 /** Nothing where there is no root or issuing CA that signs yet. */
 function snapshotOf(
   all: readonly Authority[],
-  crosses: readonly CrossCertificateRow[],
+  { chains, crosses }: { crosses: readonly CrossCertificateRow[]; chains: readonly AuthorityChainRow[] },
 ): AuthoritySnapshot | undefined {
   const newest = (name: string): Authority | undefined =>
     all.findLast(({ row, state }) => row.name === name && state === "active");
   const roots = all.filter(({ row, state }) => row.name === rootName && trusted.has(state));
-  const chained = all.map((authority) => ({ ...authority, chain: chainOf(authority, roots, crosses) }));
+  const chained = all.map((authority) => ({
+    ...authority,
+    chain: chainOf(authority, roots, crosses) + outsideChainOf(authority, chains),
+  }));
   const [root, issuing] = [newest(rootName), newest(issuingName)];
   if (root === undefined || issuing === undefined) return undefined;
   const isSame = (one: Authority) => (other: Authority) => one.slug === other.slug;
@@ -224,6 +230,12 @@ function snapshotOf(
     trustBundle: roots.map(({ pem }) => pem).join(""),
     sequence: all.reduce((sum, { state }) => sum + authorityStates.indexOf(state) + 1, 0),
   };
+}
+
+function outsideChainOf({ row }: Authority, chains: readonly AuthorityChainRow[]): string {
+  return (
+    chains.find(({ generation, name }) => name === row.name && generation === row.generation)?.chain ?? ""
+  );
 }
 
 /** Itself, and what the roots that are trusted beside its own signed for its own. */

@@ -1,4 +1,7 @@
+import type { Transaction } from "@claviger/database";
+import type { AuditedWork } from "@claviger/rpc";
 import { type Lifetime, Rounds } from "@claviger/service";
+import { BoundedWork } from "./bounded-work.ts";
 import type { CaRotation } from "./ca-rotation.ts";
 import type { OcspPreparing } from "./ocsp/preparing.ts";
 import type { RevocationLists } from "./revocation-lists.ts";
@@ -34,4 +37,17 @@ export function subjectOf(event: Uint8Array): string {
   } catch {
     return "";
   }
+}
+
+/** Fewer than the database's connections, so that what goes on by itself has some. */
+const inTurnOptions = { atOnceMax: 12, waitMillisecondsMax: 8000, waitingMax: 5000 };
+
+/** Requests in turn, in front of the database: ten thousand renewals at once wait here, or are told when to come. */
+export function inTurn(work: AuditedWork<Transaction>): AuditedWork<Transaction> {
+  const bounded = new BoundedWork(inTurnOptions);
+  return {
+    run: (action, record) => bounded.run(() => work.run(action, record)),
+    runUnrecorded: (action) => bounded.run(() => work.runUnrecorded(action)),
+    keep: (record) => work.keep(record),
+  };
 }

@@ -9,7 +9,7 @@ import {
   serialToHex,
 } from "@claviger/x509";
 import type { Authority } from "./authorities.ts";
-import { type CertifiedNames, type Profile, type ProfileName, profiles } from "./profiles.ts";
+import type { CertifiedNames, Profile } from "./profiles.ts";
 import { publish, type Registry } from "./registry.ts";
 import {
   type CertificateRow,
@@ -20,7 +20,8 @@ import {
 import { findRevokedKey } from "./store/revoked-keys.ts";
 
 export interface IssuanceRequest extends CertifiedNames {
-  profile: ProfileName;
+  profile: string;
+  form: Profile;
   subjectPublicKeyInfo: Uint8Array;
   lifetimeSeconds: number;
   requestedBy: string;
@@ -43,8 +44,10 @@ export async function issueCertificate(
   if (request.identity !== undefined) await requireRoom(registry, request.identity.uri);
   const serial = randomSerial(randomBytes);
   const notBefore = new Date(registry.now.getTime() - backdateMilliseconds);
-  const notAfter = new Date(Math.floor(registry.now.getTime() / 1000 + request.lifetimeSeconds) * 1000);
-  const profile: Profile = profiles[request.profile];
+  const wanted = Math.floor(registry.now.getTime() / 1000 + request.lifetimeSeconds) * 1000;
+  // Nothing outlives the CA that signed it: clients would refuse the rest of its life.
+  const notAfter = new Date(Math.min(wanted, issuer.notAfter.getTime()));
+  const profile = request.form;
   const rsa = isRsa(request.subjectPublicKeyInfo);
   const certificate = await buildCertificate({
     serial,
@@ -99,7 +102,7 @@ export function statusAddresses(publicHttpAddress: string, issuerSlug: string) {
 async function requireOwnKey(
   { sealer, tx }: Registry,
   publicKeySha256: Buffer,
-  { freshKey, identity, profile, requestedBy }: IssuanceRequest,
+  { form, freshKey, identity, requestedBy }: IssuanceRequest,
 ): Promise<void> {
   const revoked = await findRevokedKey(tx, sealer, publicKeySha256);
   if (revoked !== undefined) {
@@ -107,8 +110,7 @@ async function requireOwnKey(
       hint: "make a new key: this one gets no certificate any more",
     });
   }
-  const { own }: Profile = profiles[profile];
-  if (own === true) return;
+  if (form.own === true) return;
   const holders = await holdersOfKey(tx, publicKeySha256);
   // Whoever has a key can be whoever it is certified for: one key, one holder.
   const holder = identity?.uri ?? requestedBy;

@@ -6,6 +6,7 @@ import { serviceIdentity } from "@claviger/identity";
 import { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
@@ -23,7 +24,7 @@ import {
 } from "@claviger/service";
 import { readCertificate } from "@claviger/x509";
 import { Authorities } from "./authorities.ts";
-import { startRounds, subjectOf } from "./background.ts";
+import { inTurn, startRounds, subjectOf } from "./background.ts";
 import { CaRotation } from "./ca-rotation.ts";
 import { readConfig } from "./config.ts";
 import type { DistributionContext } from "./context.ts";
@@ -31,10 +32,17 @@ import { inviteFirstAdministrator } from "./enrollment.ts";
 import { authorityHandlers } from "./handlers/authority.ts";
 import { certificateHandlers } from "./handlers/certificate.ts";
 import { enrollmentHandlers, identityHandlers } from "./handlers/identity.ts";
+import { profileHandlers } from "./handlers/profile.ts";
 import { OcspService } from "./ocsp/ocsp-service.ts";
 import { OcspPreparing } from "./ocsp/preparing.ts";
 import { Responders } from "./ocsp/responders.ts";
-import { authorityPolicy, certificatePolicy, enrollmentPolicy, identityPolicy } from "./policy.ts";
+import {
+  authorityPolicy,
+  certificatePolicy,
+  enrollmentPolicy,
+  identityPolicy,
+  profilePolicy,
+} from "./policy.ts";
 import { createPublicHttp } from "./public-http.ts";
 import type { Registry } from "./registry.ts";
 import { RevocationLists } from "./revocation-lists.ts";
@@ -178,7 +186,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     lifetime,
     authorize: access.decide,
     claimApproval: access.claimApproval,
-    auditedWork: work,
+    auditedWork: inTurn(work),
     probes,
     registrations: [
       register(IdentityService, identityPolicy, identityHandlers(shared)),
@@ -187,6 +195,11 @@ async function start(lifetime: Lifetime): Promise<void> {
         AuthorityService,
         authorityPolicy,
         authorityHandlers({ ...shared, rotation, signal, poke: () => rounds.poke() }),
+      ),
+      register(
+        ProfileService,
+        profilePolicy,
+        profileHandlers({ ...shared, generator, poke: () => rounds.poke() }),
       ),
     ],
   });

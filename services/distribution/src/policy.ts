@@ -2,6 +2,7 @@ import type { Permission } from "@claviger/access";
 import type { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import type { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import type { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import type { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
 import type { Policy } from "@claviger/rpc";
 
 function everywhere(permission: Permission) {
@@ -22,6 +23,8 @@ export const identityPolicy: Policy<typeof IdentityService> = {
 
 export const certificatePolicy: Policy<typeof CertificateService> = {
   issueCertificate: everywhere("certificates.issue"),
+  // Rules decide, about each name.
+  requestCertificate: { callers: "anyone" },
   // For the caller's own identity, which its certificate proves.
   renewCertificate: { callers: "anyone" },
   revokeCertificate: everywhere("certificates.revoke"),
@@ -44,4 +47,15 @@ export const authorityPolicy: Policy<typeof AuthorityService> = {
   distrustAuthority: everywhere("authorities.manage"),
   // Public.
   watchTrustBundle: { callers: "anyone" },
+};
+
+export const profilePolicy: Policy<typeof ProfileService> = {
+  createProfile: everywhere("authorities.manage"),
+  listProfiles: everywhere("certificates.get"),
+  deleteProfile: everywhere("authorities.manage"),
+  addNameRule: { ...everywhere("authorities.manage"), subject: (request) => request.identity },
+  listNameRules: everywhere("certificates.get"),
+  removeNameRule: everywhere("authorities.manage"),
+  createAuthorityRequest: everywhere("authorities.manage"),
+  installAuthority: everywhere("authorities.manage"),
 };

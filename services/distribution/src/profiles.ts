@@ -56,19 +56,15 @@ export const profiles = {
 } as const satisfies Record<string, Profile>;
 
 export type ProfileName = keyof typeof profiles;
-const requestable = ["server", "client", "workload"] as const;
+export const requestable = ["server", "client", "workload"] as const;
 const lifetimeSecondsMin = 300;
 
-export function checkProfile(name: string): (typeof requestable)[number] {
-  const found = requestable.find((candidate) => candidate === name);
-  if (found !== undefined) return found;
-  throw new DomainError("invalid-argument", `"${name.slice(0, 40)}" is not a profile`, {
-    hint: `profiles are ${requestable.join(", ")}`,
-  });
+export function isRequestable(name: string): name is (typeof requestable)[number] {
+  return (requestable as readonly string[]).includes(name);
 }
 
-export function checkLifetime(profile: ProfileName, seconds: number): number {
-  const { lifetimeSecondsDefault, lifetimeSecondsMax } = profiles[profile];
+export function checkLifetime(profile: string, seconds: number, form: Profile): number {
+  const { lifetimeSecondsDefault, lifetimeSecondsMax } = form;
   const chosen = seconds || lifetimeSecondsDefault;
   if (chosen < lifetimeSecondsMin || chosen > lifetimeSecondsMax) {
     throw new DomainError(
@@ -163,7 +159,7 @@ export const attestationName = "urn:claviger:attestation";
 const ownNames = /^urn:claviger:/i;
 
 /** A SPIFFE URI is an identity for Claviger, and identities come with the workload profile alone. */
-function refuseSpiffe(names: readonly SubjectAltName[], profile: string): void {
+export function refuseSpiffe(names: readonly SubjectAltName[], profile: string): void {
   if (names.some((name) => "uri" in name && ownNames.test(name.uri))) {
     throw new DomainError("denied", "names that begin with urn:claviger: are Claviger's own");
   }

@@ -6,13 +6,15 @@ import { properties, shortIdentity, table } from "../output.ts";
 import { isoTime, shortTime, type TimestampLike } from "../plain.ts";
 import { everyPage, type Session } from "../session.ts";
 import { registerAuthorities, registerDistrust, registerRotateCa } from "./certificate-authorities.ts";
-import { registerIssue, registerRenew } from "./certificate-issuance.ts";
+import { registerIssue, registerRenew, registerRequest } from "./certificate-issuance.ts";
+import { registerExternal, registerProfiles, registerRules } from "./certificate-profiles.ts";
 
 export function register(program: Command): void {
   const certs = program.command("certs").description("certificates, the trust bundle, revocation lists");
   registerIssue(certs);
   registerList(certs);
   registerShow(certs);
+  registerRequest(certs);
   registerRenew(certs);
   registerRevoke(certs);
   registerBundle(certs);
@@ -20,6 +22,9 @@ export function register(program: Command): void {
   registerAuthorities(certs);
   registerRotateCa(certs);
   registerDistrust(certs);
+  registerProfiles(certs);
+  registerRules(certs);
+  registerExternal(certs);
 }
 
 interface CertificateView {

@@ -1,88 +1,34 @@
-import { isIP } from "node:net";
-import { create } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
-import { hashRequest, once } from "@claviger/idempotency";
-import type { Identity } from "@claviger/identity";
-import {
-  type CertificateService,
-  IssueCertificateRequestSchema,
-  IssueCertificateResponseSchema,
-  type SynchronizeTrustRequest,
+import type {
+  CertificateService,
+  SynchronizeTrustRequest,
 } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { type CallContext, type Handlers, pageSize, pageToken, readPageToken } from "@claviger/rpc";
-import { parseCertificateSigningRequest } from "@claviger/x509";
 import { attestationChain } from "../attestation.ts";
 import { certificateMessage, requireCertificate } from "../certificate-message.ts";
 import type { DistributionContext } from "../context.ts";
-import { type IssuanceRequest, issueCertificate } from "../issuance.ts";
-import { checkLifetime, checkProfile, namesFor } from "../profiles.ts";
 import type { Registry } from "../registry.ts";
-import { renewalTime, renewalTurn } from "../renewal.ts";
-import { type CertificateRow, findCertificate, listCertificates } from "../store/certificates.ts";
+import { renewalTurn } from "../renewal.ts";
+import { findCertificate, listCertificates } from "../store/certificates.ts";
 import { saveFollower } from "../store/followers.ts";
-import { findIdentity, saveIdentity } from "../store/identities.ts";
 import { adviseTrust, bundleDigest } from "../trust.ts";
+import { issuanceHandlers, renewalTimestamp } from "./issuance.ts";
 import { revocationHandlers } from "./revocation.ts";
 
 type CertificateHandlers = Handlers<typeof CertificateService, Transaction>;
 
 export function certificateHandlers(shared: DistributionContext): CertificateHandlers {
-  return { ...issuers(shared), ...readers(shared), ...revocationHandlers(shared) };
+  return {
+    ...issuanceHandlers(shared),
+    ...followers(shared),
+    ...readers(shared),
+    ...revocationHandlers(shared),
+  };
 }
 
-function issuers(
-  shared: DistributionContext,
-): Pick<CertificateHandlers, "issueCertificate" | "renewCertificate" | "synchronizeTrust"> {
-  const issue = (registry: Registry, request: IssuanceRequest) =>
-    issueCertificate(registry, shared.authorities.issuing, shared.publicHttpAddress, request);
+function followers(shared: DistributionContext): Pick<CertificateHandlers, "synchronizeTrust"> {
   return {
-    async issueCertificate(request, context) {
-      const registry = shared.open(context.unit);
-      const profile = checkProfile(request.profile);
-      const lifetimeSeconds = checkLifetime(profile, Number(request.lifetimeSeconds));
-      const parsed = parseCertificateSigningRequest(request.certificateSigningRequest);
-      const names = namesFor(profile, parsed, shared.trustDomain);
-      if (names.identity !== undefined) context.concerns(names.identity.uri);
-      const requestHash = hashRequest(IssueCertificateRequestSchema, request);
-      const asked = { caller: context.caller.uri, requestId: request.requestId, requestHash };
-      const { response } = await once(registry, asked, IssueCertificateResponseSchema, async () => {
-        if (names.identity !== undefined) await admitIdentity(registry, names.identity);
-        const { chain, row } = await issue(registry, {
-          ...names,
-          profile,
-          lifetimeSeconds,
-          subjectPublicKeyInfo: parsed.subjectPublicKeyInfo,
-          requestedBy: context.caller.uri,
-          freshKey: false,
-        });
-        const renewAt = renewalTimestamp(row);
-        return create(IssueCertificateResponseSchema, {
-          serial: row.serial,
-          certificateChain: chain,
-          renewAt,
-        });
-      });
-      context.note({ serial: response.serial, profile });
-      return response;
-    },
-    async renewCertificate(request, context) {
-      const registry = shared.open(context.unit);
-      const parsed = parseCertificateSigningRequest(request.certificateSigningRequest);
-      const profile = context.caller.kind === "claviger" ? "service" : "workload";
-      if (profile === "workload") await requireActive(registry, context.caller);
-      const { chain, row } = await issue(registry, {
-        profile,
-        ...ownNames(context, shared.serviceHosts),
-        subjectPublicKeyInfo: parsed.subjectPublicKeyInfo,
-        lifetimeSeconds: checkLifetime(profile, 0),
-        requestedBy: context.caller.uri,
-        freshKey: true,
-      });
-      context.note({ serial: row.serial, profile });
-      return { serial: row.serial, certificateChain: chain, renewAt: renewalTimestamp(row) };
-    },
     async synchronizeTrust(request, context) {
       const registry = shared.open(context.unit);
       return context.caller.kind === "claviger"
@@ -128,41 +74,6 @@ async function adviseFollower(
   const settled = !isOld && loadedBundleSha256 === bundleDigest(trustBundle);
   const renewAt = row && { renewAt: renewalTimestamp(row) };
   return { trustBundle, renewNow, dropBootstrap: false, settled, waitingFor: [], ...renewAt };
-}
-
-function renewalTimestamp({ notAfter, notBefore, serial }: CertificateRow) {
-  return timestampFromDate(renewalTime(serial, notBefore, notAfter));
-}
-
-/** A renewal is for the caller's own identity, whatever its request asks for. */
-function ownNames({ caller }: CallContext<Transaction>, serviceHosts: readonly string[]) {
-  const hosts = serviceHosts.map((host) => (isIP(host) ? { ip: host } : { dns: host }));
-  return {
-    subject: caller.kind === "claviger" ? { commonName: `claviger ${caller.name}` } : {},
-    subjectAltNames: caller.kind === "claviger" ? [{ uri: caller.uri }, ...hosts] : [{ uri: caller.uri }],
-    identity: caller,
-  };
-}
-
-async function requireActive(registry: Registry, identity: Identity): Promise<void> {
-  const row = await findIdentity(registry.tx, registry.sealer, identity.uri);
-  if (row?.state === "active") return;
-  throw new DomainError(
-    "denied",
-    `${identity.uri} is ${row?.state ?? "not known"} here, and gets no certificate`,
-    {
-      hint: "an administrator can invite it: claviger identities enroll NAME",
-    },
-  );
-}
-
-/** Whoever may issue workload certificates admits the identity with the first one. */
-async function admitIdentity(registry: Registry, identity: Identity): Promise<void> {
-  const found = await findIdentity(registry.tx, registry.sealer, identity.uri, "lock");
-  if (found?.state === "revoked") throw new DomainError("denied", `${identity.uri} was revoked`);
-  if (found?.state === "active") return;
-  const createdAt = found?.createdAt ?? registry.now;
-  await saveIdentity(registry.tx, registry.sealer, { identity: identity.uri, state: "active", createdAt });
 }
 
 function readers(

@@ -16,7 +16,7 @@ import { parseCertificateSigningRequest } from "@claviger/x509";
 import type { DistributionContext } from "../context.ts";
 import { formatToken, invite, redeem } from "../enrollment.ts";
 import { issueCertificate } from "../issuance.ts";
-import { checkLifetime } from "../profiles.ts";
+import { checkLifetime, profiles } from "../profiles.ts";
 import type { Registry } from "../registry.ts";
 import { checkReason, revokeIdentity } from "../revocation.ts";
 import { newestCertificate } from "../store/certificates.ts";
@@ -38,11 +38,12 @@ export function enrollmentHandlers(
         shared.publicHttpAddress,
         {
           profile: "workload",
+          form: profiles.workload,
           subject: {},
           subjectAltNames: [{ uri: identity.uri }],
           identity,
           subjectPublicKeyInfo: parsed.subjectPublicKeyInfo,
-          lifetimeSeconds: checkLifetime("workload", 0),
+          lifetimeSeconds: checkLifetime("workload", 0, profiles.workload),
           requestedBy: identity.uri,
           freshKey: true,
         },

@@ -3,6 +3,7 @@ import type { CertificateSigner } from "@claviger/x509";
 import type { Authority } from "../authorities.ts";
 import { ensureKey, type GeneratorClients, type SystemKey, signerOf } from "../authority-keys.ts";
 import { issueCertificate } from "../issuance.ts";
+import { profiles } from "../profiles.ts";
 import type { Registry } from "../registry.ts";
 import { newestOfAuthority } from "../store/certificates.ts";
 
@@ -96,6 +97,7 @@ export class Responders {
     }
     const { row } = await issueCertificate(registry, authority, this.#options.publicHttpAddress, {
       profile,
+      form: profiles.ocsp,
       subject: { commonName: "Claviger OCSP responder", organization: this.#options.trustDomain },
       subjectAltNames: [],
       identity: undefined,

@@ -115,3 +115,33 @@ export async function listCrossCertificates(
     return row;
   });
 }
+
+export interface AuthorityChainRow {
+  name: string;
+  generation: number;
+  /** PEM, without the root; empty where the root signed the CA itself. */
+  chain: string;
+}
+
+export async function insertAuthorityChain(
+  tx: Transaction,
+  sealer: RowSealer,
+  row: AuthorityChainRow,
+): Promise<void> {
+  await tx.query("INSERT INTO authority_chains (name, generation, chain, seal) VALUES ($1, $2, $3, $4)", [
+    row.name,
+    row.generation,
+    row.chain,
+    sealer.seal("authority_chains", { ...row }),
+  ]);
+}
+
+export async function listAuthorityChains(tx: Transaction, sealer: RowSealer): Promise<AuthorityChainRow[]> {
+  const rows = await tx.query<Sealed<AuthorityChainRow>>(
+    "SELECT name, generation, chain, seal FROM authority_chains",
+  );
+  return rows.map(({ seal, ...row }) => {
+    sealer.check("authority_chains", `the ${row.name} CA's chain`, { ...row }, seal);
+    return row;
+  });
+}

@@ -16,7 +16,8 @@ interface Of {
   now: Date;
 }
 
-const live = `authority_generation = ANY($1) AND not_after > $2 AND revoked_at IS NULL AND profile <> ALL($3)`;
+/** Issuing CAs of Claviger's own roots alone: generations of others are not the rotation's. */
+const live = `authority LIKE 'issuing%' AND authority_generation = ANY($1) AND not_after > $2 AND revoked_at IS NULL AND profile <> ALL($3)`;
 /** A newer certificate of the same identity, by a CA of another generation, for a while already. */
 const hasSuccessor = `identity IS NOT NULL AND EXISTS (
   SELECT 1 FROM certificates n WHERE n.identity = c.identity AND n.authority_generation <> ALL($1)
