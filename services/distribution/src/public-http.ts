@@ -4,6 +4,7 @@ import { type Artefact, answerArtefact, refuse } from "./http-answer.ts";
 import { ocspPath, serveOcsp } from "./ocsp/ocsp-http.ts";
 import type { OcspService } from "./ocsp/ocsp-service.ts";
 import type { RevocationLists } from "./revocation-lists.ts";
+import { spiffeBundle } from "./spiffe-bundle.ts";
 
 /** The second exception of invariant 2: read-only, for what is public anyway. */
 export interface PublicHttpOptions {
@@ -48,6 +49,11 @@ function artefactAt({ authorities, lists }: PublicHttpOptions, url: string): Art
     const type = "application/pem-certificate-chain";
     return { type, maxAgeSeconds: 300, read: () => Buffer.from(authorities.trustBundle) };
   }
+  if (url === "/v1/bundle.json") {
+    const { sequence, trustBundle } = authorities.current;
+    const read = (): Buffer => Buffer.from(spiffeBundle(trustBundle, sequence));
+    return { type: "application/json", maxAgeSeconds: 300, read };
+  }
   const [, kind, slug = ""] = /^\/v1\/(ca|crl)\/([a-z0-9.-]{1,64})\.(?:cer|crl)$/.exec(url) ?? [];
   const authority = authorities.bySlug(slug);
   if (authority === undefined) return undefined;
@@ -64,6 +70,7 @@ function paths({ authorities }: PublicHttpOptions): string[] {
   const slugs = authorities.current.all.map(({ slug }) => slug);
   return [
     "/v1/bundle.pem",
+    "/v1/bundle.json",
     ocspPath,
     ...slugs.flatMap((slug) => [`/v1/ca/${slug}.cer`, `/v1/crl/${slug}.crl`]),
   ];
