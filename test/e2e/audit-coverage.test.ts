@@ -20,6 +20,7 @@ type Services = Pick<
   | "certificates"
   | "authorities"
   | "profiles"
+  | "tokenIssuers"
   | "rotation"
   | "subscriptions"
   | "audit"
@@ -302,6 +303,16 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       outsider: "allowed",
     },
     synchronizeTrust: { call: (as, o) => as.certificates.synchronizeTrust({}, o), outsider: "allowed" },
+  },
+  tokenIssuers: {
+    addTokenIssuer: { call: (as, o) => as.tokenIssuers.addTokenIssuer({ name: "No" }, o), outcome: "failed" },
+    listTokenIssuers: { call: (as, o) => as.tokenIssuers.listTokenIssuers({}, o) },
+    removeTokenIssuer: {
+      call: (as, o) => as.tokenIssuers.removeTokenIssuer({ name: "no" }, o),
+      outcome: "failed",
+    },
+    addTokenRule: { call: (as, o) => as.tokenIssuers.addTokenRule({ identity: "no" }, o), outcome: "failed" },
+    removeTokenRule: { call: (as, o) => as.tokenIssuers.removeTokenRule({ id: "no" }, o), outcome: "failed" },
   },
   profiles: {
     createProfile: {

@@ -205,6 +205,8 @@ describe.skipIf(openssl === undefined)("a CA that an outside root signs", () => 
         at("outside.pem"),
         "-subj",
         "/CN=Outside root",
+        "-addext",
+        "keyUsage=critical,keyCertSign,cRLSign",
         "-days",
         "30",
       );

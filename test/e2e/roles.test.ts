@@ -4,6 +4,7 @@ import { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.t
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
 import { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
+import { TokenIssuerService } from "@claviger/proto/distribution/v1/token_issuer_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
@@ -47,6 +48,7 @@ const served: readonly [At, DescService, Readonly<Record<string, AnyRow>>][] = [
   ["distribution", CertificateService, distribution.certificatePolicy],
   ["distribution", AuthorityService, distribution.authorityPolicy],
   ["distribution", ProfileService, distribution.profilePolicy],
+  ["distribution", TokenIssuerService, distribution.tokenIssuerPolicy],
   ["rotation", RotationService, rotation.rotationPolicy],
   ["rotation", SubscriptionService, rotation.subscriptionPolicy],
   ["audit", AuditService, audit.auditPolicy],

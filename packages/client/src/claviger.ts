@@ -6,6 +6,7 @@ import { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.t
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
 import { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
+import { TokenIssuerService } from "@claviger/proto/distribution/v1/token_issuer_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CryptographyService, type OperationResult } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
@@ -56,6 +57,7 @@ export interface Claviger extends Disposable {
   readonly certificates: Client<typeof CertificateService>;
   readonly authorities: Client<typeof AuthorityService>;
   readonly profiles: Client<typeof ProfileService>;
+  readonly tokenIssuers: Client<typeof TokenIssuerService>;
   readonly rotation: Client<typeof RotationService>;
   readonly subscriptions: Client<typeof SubscriptionService>;
   readonly audit: Client<typeof AuditService>;
@@ -147,6 +149,9 @@ export function createClaviger(options: ClavigerOptions = {}): Claviger {
     },
     get profiles() {
       return clientOf(ProfileService, "distribution");
+    },
+    get tokenIssuers() {
+      return clientOf(TokenIssuerService, "distribution");
     },
     get rotation() {
       return clientOf(RotationService, "rotation");

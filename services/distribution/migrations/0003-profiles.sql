@@ -40,3 +40,28 @@ CREATE TABLE authority_chains (
 
 GRANT SELECT, INSERT, DELETE ON profiles, name_rules TO distribution;
 GRANT SELECT, INSERT ON authority_chains TO distribution;
+
+-- Whose OpenID Connect tokens enrol whom.
+CREATE TABLE token_issuers (
+  name text PRIMARY KEY,
+  issuer text NOT NULL UNIQUE,
+  audience text NOT NULL,
+  jwks text NOT NULL,
+  created_by text NOT NULL,
+  created_at timestamptz NOT NULL,
+  seal bytea NOT NULL
+);
+
+CREATE TABLE token_rules (
+  id uuid PRIMARY KEY,
+  issuer_name text NOT NULL REFERENCES token_issuers (name) ON DELETE CASCADE,
+  -- JSON, its names in order.
+  claims text NOT NULL,
+  identity text NOT NULL,
+  created_by text NOT NULL,
+  created_at timestamptz NOT NULL,
+  seal bytea NOT NULL,
+  UNIQUE (issuer_name, claims)
+);
+
+GRANT SELECT, INSERT, DELETE ON token_issuers, token_rules TO distribution;

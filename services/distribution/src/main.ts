@@ -7,6 +7,7 @@ import { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.t
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
 import { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
+import { TokenIssuerService } from "@claviger/proto/distribution/v1/token_issuer_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
@@ -33,6 +34,7 @@ import { authorityHandlers } from "./handlers/authority.ts";
 import { certificateHandlers } from "./handlers/certificate.ts";
 import { enrollmentHandlers, identityHandlers } from "./handlers/identity.ts";
 import { profileHandlers } from "./handlers/profile.ts";
+import { tokenIssuerHandlers } from "./handlers/token-issuer.ts";
 import { OcspService } from "./ocsp/ocsp-service.ts";
 import { OcspPreparing } from "./ocsp/preparing.ts";
 import { Responders } from "./ocsp/responders.ts";
@@ -42,6 +44,7 @@ import {
   enrollmentPolicy,
   identityPolicy,
   profilePolicy,
+  tokenIssuerPolicy,
 } from "./policy.ts";
 import { createPublicHttp } from "./public-http.ts";
 import type { Registry } from "./registry.ts";
@@ -196,6 +199,7 @@ async function start(lifetime: Lifetime): Promise<void> {
         authorityPolicy,
         authorityHandlers({ ...shared, rotation, signal, poke: () => rounds.poke() }),
       ),
+      register(TokenIssuerService, tokenIssuerPolicy, tokenIssuerHandlers(shared)),
       register(
         ProfileService,
         profilePolicy,

@@ -3,6 +3,7 @@ import type { AuthorityService } from "@claviger/proto/distribution/v1/authority
 import type { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import type { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
 import type { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
+import type { TokenIssuerService } from "@claviger/proto/distribution/v1/token_issuer_pb.ts";
 import type { Policy } from "@claviger/rpc";
 
 function everywhere(permission: Permission) {
@@ -58,4 +59,12 @@ export const profilePolicy: Policy<typeof ProfileService> = {
   removeNameRule: everywhere("authorities.manage"),
   createAuthorityRequest: everywhere("authorities.manage"),
   installAuthority: everywhere("authorities.manage"),
+};
+
+export const tokenIssuerPolicy: Policy<typeof TokenIssuerService> = {
+  addTokenIssuer: everywhere("identities.enroll"),
+  listTokenIssuers: everywhere("identities.get"),
+  removeTokenIssuer: everywhere("identities.enroll"),
+  addTokenRule: { ...everywhere("identities.enroll"), subject: (request) => request.identity },
+  removeTokenRule: everywhere("identities.enroll"),
 };

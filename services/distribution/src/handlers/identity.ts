@@ -14,13 +14,14 @@ import {
 import { type Handlers, pageSize, pageToken, readPageToken } from "@claviger/rpc";
 import { parseCertificateSigningRequest } from "@claviger/x509";
 import type { DistributionContext } from "../context.ts";
-import { formatToken, invite, redeem } from "../enrollment.ts";
+import { admitByWorkloadToken, formatToken, invite, redeem } from "../enrollment.ts";
 import { issueCertificate } from "../issuance.ts";
 import { checkLifetime, profiles } from "../profiles.ts";
 import type { Registry } from "../registry.ts";
 import { checkReason, revokeIdentity } from "../revocation.ts";
 import { newestCertificate } from "../store/certificates.ts";
 import { findIdentity, type IdentityRow, listIdentities } from "../store/identities.ts";
+import { isWorkloadToken } from "../workload-tokens.ts";
 
 export function enrollmentHandlers(
   shared: DistributionContext,
@@ -30,7 +31,10 @@ export function enrollmentHandlers(
       const registry = shared.open(context.unit);
       // Parsed first: a request that cannot be served must not use the token up.
       const parsed = parseCertificateSigningRequest(request.certificateSigningRequest);
-      const identity = await redeem(registry, request.token);
+      const byIssuer = isWorkloadToken(request.token);
+      const identity = byIssuer
+        ? await admitByWorkloadToken(registry, request.token)
+        : await redeem(registry, request.token);
       context.concerns(identity.uri);
       const { chain, row } = await issueCertificate(
         registry,
@@ -48,7 +52,7 @@ export function enrollmentHandlers(
           freshKey: true,
         },
       );
-      context.note({ serial: row.serial });
+      context.note({ serial: row.serial, method: byIssuer ? "workload token" : "one-time token" });
       return { identity: identity.uri, certificateChain: chain, trustBundle: shared.authorities.trustBundle };
     },
   };
