@@ -5,10 +5,16 @@ import type { Transaction } from "@claviger/database";
 import { serviceIdentity } from "@claviger/identity";
 import { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
+import { DeliveryService } from "@claviger/proto/distribution/v1/delivery_pb.ts";
+import { GroupKeyService } from "@claviger/proto/distribution/v1/group_pb.ts";
 import { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
 import { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
+import { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
+import { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
 import { TokenIssuerService } from "@claviger/proto/distribution/v1/token_issuer_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
+import { KeyDistributionService } from "@claviger/proto/generator/v1/key_distribution_pb.ts";
 import { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
@@ -23,6 +29,7 @@ import {
   runService,
   serve,
 } from "@claviger/service";
+import { RequestVerifier } from "@claviger/signed-request";
 import { readCertificate } from "@claviger/x509";
 import { Authorities } from "./authorities.ts";
 import { inTurn, startRounds, subjectOf } from "./background.ts";
@@ -30,10 +37,18 @@ import { CaRotation } from "./ca-rotation.ts";
 import { readConfig } from "./config.ts";
 import type { DistributionContext } from "./context.ts";
 import { inviteFirstAdministrator } from "./enrollment.ts";
+import type { ExchangeContext } from "./exchange/context.ts";
+import { GroupSignal } from "./exchange/group-signal.ts";
+import { TicketChains } from "./exchange/ticket-chains.ts";
 import { authorityHandlers } from "./handlers/authority.ts";
 import { certificateHandlers } from "./handlers/certificate.ts";
+import { deliveryHandlers } from "./handlers/delivery.ts";
+import { groupHandlers } from "./handlers/group.ts";
 import { enrollmentHandlers, identityHandlers } from "./handlers/identity.ts";
+import { preSharedKeyHandlers } from "./handlers/pre-shared-key.ts";
 import { profileHandlers } from "./handlers/profile.ts";
+import { recipientHandlers } from "./handlers/recipient.ts";
+import { sessionHandlers } from "./handlers/session.ts";
 import { tokenIssuerHandlers } from "./handlers/token-issuer.ts";
 import { OcspService } from "./ocsp/ocsp-service.ts";
 import { OcspPreparing } from "./ocsp/preparing.ts";
@@ -41,9 +56,14 @@ import { Responders } from "./ocsp/responders.ts";
 import {
   authorityPolicy,
   certificatePolicy,
+  deliveryPolicy,
   enrollmentPolicy,
+  groupPolicy,
   identityPolicy,
+  preSharedKeyPolicy,
   profilePolicy,
+  recipientPolicy,
+  sessionPolicy,
   tokenIssuerPolicy,
 } from "./policy.ts";
 import { createPublicHttp } from "./public-http.ts";
@@ -149,6 +169,18 @@ async function start(lifetime: Lifetime): Promise<void> {
     }),
   };
 
+  const renewals = new GroupSignal();
+  bus.subscribe("claviger.events.distribution.group.>", ({ data }) => renewals.hear(data));
+  const exchange: ExchangeContext = {
+    ...shared,
+    distribute: createServiceClient(KeyDistributionService, toGenerator),
+    chains: new TicketChains({ ...shared, issuing: () => authorities.issuing }),
+    renewals,
+    decide: access.decide,
+    inTransaction,
+    receipts: new RequestVerifier({ trustDomain, trustBundle: () => authorities.trustBundle }),
+  };
+
   const http = createPublicHttp({ authorities, lists, ocsp, onTrouble: warn });
   await listenHttp(http, settings.httpListen);
   lifetime.onStop("public http", () => {
@@ -205,6 +237,11 @@ async function start(lifetime: Lifetime): Promise<void> {
         profilePolicy,
         profileHandlers({ ...shared, generator, poke: () => rounds.poke() }),
       ),
+      register(RecipientService, recipientPolicy, recipientHandlers(exchange)),
+      register(SessionKeyService, sessionPolicy, sessionHandlers(exchange)),
+      register(GroupKeyService, groupPolicy, groupHandlers(exchange)),
+      register(PreSharedKeyService, preSharedKeyPolicy, preSharedKeyHandlers(exchange)),
+      register(DeliveryService, deliveryPolicy, deliveryHandlers(exchange)),
     ],
   });
   // Ended first: the server waits for nobody who only watches.

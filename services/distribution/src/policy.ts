@@ -1,8 +1,13 @@
 import type { Permission } from "@claviger/access";
 import type { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import type { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
+import type { DeliveryService } from "@claviger/proto/distribution/v1/delivery_pb.ts";
+import type { GroupKeyService } from "@claviger/proto/distribution/v1/group_pb.ts";
 import type { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import type { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
 import type { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
+import type { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
+import type { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
 import type { TokenIssuerService } from "@claviger/proto/distribution/v1/token_issuer_pb.ts";
 import type { Policy } from "@claviger/rpc";
 
@@ -27,7 +32,7 @@ export const certificatePolicy: Policy<typeof CertificateService> = {
   // Rules decide, about each name.
   requestCertificate: { callers: "anyone" },
   // For the caller's own identity, which its certificate proves.
-  renewCertificate: { callers: "anyone" },
+  renewCertificate: { callers: "anyone", renewal: true },
   revokeCertificate: everywhere("certificates.revoke"),
   revokePublicKey: everywhere("certificates.revoke"),
   listCertificates: everywhere("certificates.get"),
@@ -67,4 +72,49 @@ export const tokenIssuerPolicy: Policy<typeof TokenIssuerService> = {
   removeTokenIssuer: everywhere("identities.enroll"),
   addTokenRule: { ...everywhere("identities.enroll"), subject: (request) => request.identity },
   removeTokenRule: everywhere("identities.enroll"),
+};
+
+export const recipientPolicy: Policy<typeof RecipientService> = {
+  // For the caller's own identity, which its certificate proves.
+  beginRecipient: { callers: "anyone" },
+  registerRecipient: { callers: "anyone" },
+  listRecipients: everywhere("exchange.get"),
+};
+
+export const sessionPolicy: Policy<typeof SessionKeyService> = {
+  // The session rules decide.
+  openSession: { callers: "anyone" },
+  allowSessions: everywhere("exchange.manage"),
+  forbidSessions: everywhere("exchange.manage"),
+  listSessionRules: everywhere("exchange.get"),
+};
+
+export const groupPolicy: Policy<typeof GroupKeyService> = {
+  createGroup: everywhere("exchange.manage"),
+  joinGroup: everywhere("exchange.manage"),
+  // A member leaves by itself; others are removed by who may manage groups.
+  leaveGroup: { callers: "anyone" },
+  getKeyGroup: everywhere("exchange.get"),
+  listKeyGroups: everywhere("exchange.get"),
+  // Who is a member decides.
+  getGroupKeys: { callers: "anyone" },
+  watchGroupKeys: { callers: "anyone" },
+};
+
+export const preSharedKeyPolicy: Policy<typeof PreSharedKeyService> = {
+  createPreSharedKey: everywhere("exchange.manage"),
+  getPreSharedKey: everywhere("exchange.get"),
+  listPreSharedKeys: everywhere("exchange.get"),
+  // Who is a party decides.
+  fetchPreSharedKey: { callers: "anyone" },
+  acknowledgePreSharedKey: { callers: "anyone" },
+};
+
+export const deliveryPolicy: Policy<typeof DeliveryService> = {
+  deliverKey: { callers: "anyone", permission: "keys.export", resource: (request) => request.name },
+  listDeliveries: everywhere("exchange.get"),
+  // Who is a recipient decides.
+  listWaitingDeliveries: { callers: "anyone" },
+  fetchDelivery: { callers: "anyone" },
+  acknowledgeDelivery: { callers: "anyone" },
 };

@@ -53,6 +53,13 @@ export const profiles = {
     ocspNoCheck: true,
     own: true,
   },
+  /** The key that signs what is said about distributed keys; never on request. */
+  tickets: {
+    extendedKeyUsage: [],
+    lifetimeSecondsDefault: 4 * 365 * day,
+    lifetimeSecondsMax: 4 * 365 * day,
+    own: true,
+  },
 } as const satisfies Record<string, Profile>;
 
 export type ProfileName = keyof typeof profiles;

@@ -4,6 +4,9 @@ import { sealedBackups } from "./store/backups.ts";
 import { sealedBindings } from "./store/bindings.ts";
 import { sealedAcknowledgements } from "./store/custody-acknowledgements.ts";
 import { sealedDestructionAcknowledgements, sealedDestructions } from "./store/destructions.ts";
+import { sealedEmergencies } from "./store/emergencies.ts";
+import { sealedEmergencyRules } from "./store/emergency-rules.ts";
+import { sealedFloors } from "./store/floors.ts";
 import { sealedGenerationEnds } from "./store/generation-ends.ts";
 import { sealedGroupMembers } from "./store/groups.ts";
 import { sealedHolds } from "./store/holds.ts";
@@ -38,4 +41,7 @@ export const sealedTables: readonly SealedTable[] = [
   sealedDestructions,
   sealedDestructionAcknowledgements,
   sealedBackups,
+  sealedEmergencyRules,
+  sealedEmergencies,
+  sealedFloors,
 ];

@@ -14,7 +14,107 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/storage/v1/key_material.proto.
  */
 export const file_claviger_storage_v1_key_material: GenFile = /*@__PURE__*/
-  fileDesc("CiZjbGF2aWdlci9zdG9yYWdlL3YxL2tleV9tYXRlcmlhbC5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSJLCg9PcmlnaW5hbFJlcXVlc3QSDgoGY2FsbGVyGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSFAoMcmVxdWVzdF9oYXNoGAMgASgMIrYBChRDcmVhdGVLZXlyaW5nUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYBCABKAkSFQoNcmVjb3Zlcnlfd3JhcBgFIAEoDBIUCgxyZWNvdmVyeV9rZXkYBiABKAkiVwoVQ3JlYXRlS2V5cmluZ1Jlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmcSDwoHY3JlYXRlZBgCIAEoCCIwCh1MaXN0S2V5cmluZ0dlbmVyYXRpb25zUmVxdWVzdBIPCgdrZXlyaW5nGAEgASgJIl0KHkxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXNwb25zZRI7CgtnZW5lcmF0aW9ucxgBIAMoCzImLmNsYXZpZ2VyLnN0b3JhZ2UudjEuV3JhcHBlZEdlbmVyYXRpb24iVwoRV3JhcHBlZEdlbmVyYXRpb24SEgoKZ2VuZXJhdGlvbhgBIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYAiABKAkSFQoNcmVjb3Zlcnlfd3JhcBgDIAEoDCLAAQobQWRkS2V5cmluZ0dlbmVyYXRpb25SZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDwoHa2V5cmluZxgCIAEoCRISCgpnZW5lcmF0aW9uGAMgASgNEhcKD3Rva2VuX29iamVjdF9pZBgEIAEoCRIVCg1yZWNvdmVyeV93cmFwGAUgASgMEhQKDHJlY292ZXJ5X2tleRgGIAEoCSJcChxBZGRLZXlyaW5nR2VuZXJhdGlvblJlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmcSDQoFYWRkZWQYAiABKAgiIgogTGlzdFN1cGVyc2VkZWRHZW5lcmF0aW9uc1JlcXVlc3QiYwohTGlzdFN1cGVyc2VkZWRHZW5lcmF0aW9uc1Jlc3BvbnNlEj4KC2dlbmVyYXRpb25zGAEgAygLMikuY2xhdmlnZXIuc3RvcmFnZS52MS5TdXBlcnNlZGVkR2VuZXJhdGlvbiJjChRTdXBlcnNlZGVkR2VuZXJhdGlvbhIPCgdrZXlyaW5nGAEgASgJEhIKCmdlbmVyYXRpb24YAiABKA0SFwoPdG9rZW5fb2JqZWN0X2lkGAMgASgJEg0KBWVuZGVkGAQgASgIIloKHUxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkSEQoJYWZ0ZXJfa2V5GAIgASgJEhUKDWFmdGVyX3ZlcnNpb24YAyABKA0ipAEKHkxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXNwb25zZRI6CgltYXRlcmlhbHMYASADKAsyJy5jbGF2aWdlci5zdG9yYWdlLnYxLlN1cGVyc2VkZWRNYXRlcmlhbBIMCgRsYXN0GAIgASgIEg8KB2VuZF9rZXkYAyABKAkSEwoLZW5kX3ZlcnNpb24YBCABKA0SEgoKdW5yZWFkYWJsZRgFIAMoCSJ/ChJTdXBlcnNlZGVkTWF0ZXJpYWwSJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkSMAoHdmVyc2lvbhgCIAEoCzIfLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5VmVyc2lvbhIQCghtYXRlcmlhbBgDIAEoDCJpChZSZXBsYWNlTWF0ZXJpYWxSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkSPgoMcmVwbGFjZW1lbnRzGAIgAygLMiguY2xhdmlnZXIuc3RvcmFnZS52MS5NYXRlcmlhbFJlcGxhY2VtZW50ImsKE01hdGVyaWFsUmVwbGFjZW1lbnQSDAoEbmFtZRgBIAEoCRIKCgJpZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgNEhcKD3JlcGxhY2VkX2RpZ2VzdBgEIAEoDBIQCghtYXRlcmlhbBgFIAEoDCIrChdSZXBsYWNlTWF0ZXJpYWxSZXNwb25zZRIQCghyZXBsYWNlZBgBIAEoDSJVChtFbmRLZXlyaW5nR2VuZXJhdGlvblJlcXVlc3QSDwoHa2V5cmluZxgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgNEhEKCWRlc3Ryb3llZBgDIAEoCCI2ChxFbmRLZXlyaW5nR2VuZXJhdGlvblJlc3BvbnNlEhYKDm1hdGVyaWFsc19sZWZ0GAEgASgEIjMKF0Fkb3B0UmVjb3ZlcnlLZXlSZXF1ZXN0EgwKBGZyb20YASABKAkSCgoCdG8YAiABKAkiGgoYQWRvcHRSZWNvdmVyeUtleVJlc3BvbnNlIjcKH0xpc3RGb3JlaWduUmVjb3ZlcnlXcmFwc1JlcXVlc3QSFAoMcmVjb3Zlcnlfa2V5GAEgASgJIlQKIExpc3RGb3JlaWduUmVjb3ZlcnlXcmFwc1Jlc3BvbnNlEjAKBXdyYXBzGAEgAygLMiEuY2xhdmlnZXIuc3RvcmFnZS52MS5SZWNvdmVyeVdyYXAiYAoMUmVjb3ZlcnlXcmFwEg8KB2tleXJpbmcYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoDRIVCg1yZWNvdmVyeV93cmFwGAMgASgMEhQKDHJlY292ZXJ5X2tleRgEIAEoCSJ3ChtSZXBsYWNlUmVjb3ZlcnlXcmFwc1JlcXVlc3QSFAoMcmVjb3Zlcnlfa2V5GAEgASgJEkIKDHJlcGxhY2VtZW50cxgCIAMoCzIsLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVjb3ZlcnlXcmFwUmVwbGFjZW1lbnQibgoXUmVjb3ZlcnlXcmFwUmVwbGFjZW1lbnQSDwoHa2V5cmluZxgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgNEhcKD3JlcGxhY2VkX2RpZ2VzdBgDIAEoDBIVCg1yZWNvdmVyeV93cmFwGAQgASgMIjAKHFJlcGxhY2VSZWNvdmVyeVdyYXBzUmVzcG9uc2USEAoIcmVwbGFjZWQYASABKA0iTQoUUmVjb3JkQ3VzdG9keVJlcXVlc3QSEAoIaWRlbnRpdHkYASABKAkSFAoMcmVjb3Zlcnlfa2V5GAIgASgJEg0KBXNoYXJlGAMgASgNIhcKFVJlY29yZEN1c3RvZHlSZXNwb25zZSIqChJMaXN0Q3VzdG9keVJlcXVlc3QSFAoMcmVjb3Zlcnlfa2V5GAEgASgJIkkKE0xpc3RDdXN0b2R5UmVzcG9uc2USMgoKY3VzdG9kaWFucxgBIAMoCzIeLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3VzdG9kaWFuImEKCUN1c3RvZGlhbhINCgVzaGFyZRgBIAEoDRIQCghpZGVudGl0eRgCIAEoCRIzCg9hY2tub3dsZWRnZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIj4KHUFja25vd2xlZGdlRGVzdHJ1Y3Rpb25SZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHcmVwbGljYRgCIAEoCSIgCh5BY2tub3dsZWRnZURlc3RydWN0aW9uUmVzcG9uc2UiJQoVR2V0RGVzdHJ1Y3Rpb25SZXF1ZXN0EgwKBG5hbWUYASABKAkixQIKFkdldERlc3RydWN0aW9uUmVzcG9uc2USDgoGa2V5X2lkGAEgASgJEhEKCWFsZ29yaXRobRgCIAEoCRIQCgh2ZXJzaW9ucxgDIAEoDRIwCgxkZXN0cm95ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEkkKEGFja25vd2xlZGdlbWVudHMYBSADKAsyLy5jbGF2aWdlci5zdG9yYWdlLnYxLkRlc3RydWN0aW9uQWNrbm93bGVkZ2VtZW50Ej0KC2dlbmVyYXRpb25zGAYgAygLMiguY2xhdmlnZXIuc3RvcmFnZS52MS5EZXN0cm95ZWRHZW5lcmF0aW9uEjoKFmxhc3RfYmFja3VwX2V4cGlyZXNfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlUKGkRlc3RydWN0aW9uQWNrbm93bGVkZ2VtZW50Eg8KB3JlcGxpY2EYASABKAkSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlsKE0Rlc3Ryb3llZEdlbmVyYXRpb24SEgoKZ2VuZXJhdGlvbhgBIAEoDRIwCgxkZXN0cm95ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpEBChNSZWNvcmRCYWNrdXBSZXF1ZXN0EgoKAmlkGAEgASgJEg8KB21hZGVfYnkYAiABKAkSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMcmVjb3Zlcnlfa2V5GAQgASgJEhcKD21hbmlmZXN0X2RpZ2VzdBgFIAEoDCIWChRSZWNvcmRCYWNrdXBSZXNwb25zZSIUChJMaXN0QmFja3Vwc1JlcXVlc3QiSwoTTGlzdEJhY2t1cHNSZXNwb25zZRI0CgdiYWNrdXBzGAEgAygLMiMuY2xhdmlnZXIuc3RvcmFnZS52MS5SZWNvcmRlZEJhY2t1cCK5AQoOUmVjb3JkZWRCYWNrdXASCgoCaWQYASABKAkSDwoHbWFkZV9ieRgCIAEoCRIrCgdtYWRlX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgxyZWNvdmVyeV9rZXkYBSABKAkSFwoPbWFuaWZlc3RfZGlnZXN0GAYgASgMIuwCChBDcmVhdGVLZXlSZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDAoEbmFtZRgCIAEoCRIKCgJpZBgDIAEoCRIPCgdwdXJwb3NlGAQgASgJEhEKCWFsZ29yaXRobRgFIAEoCRISCgpwcm90ZWN0aW9uGAYgASgJEhIKCmV4cG9ydGFibGUYByABKAgSGgoSZGVzdHJveV9hZnRlcl9kYXlzGAggASgNEh8KF3JvdGF0aW9uX3BlcmlvZF9zZWNvbmRzGAkgASgEEhAKCG1hdGVyaWFsGAogASgMEhAKCHVzZXNfbWF4GAsgASgEEkAKEWdlbmVyYXRpb25fcmVjb3JkGAwgASgLMiUuY2xhdmlnZXIuc3RvcmFnZS52MS5HZW5lcmF0aW9uUmVjb3JkEhcKD21hdGVyaWFsX2RpZ2VzdBgNIAEoDCI6ChFDcmVhdGVLZXlSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSL4AQoUQWRkS2V5VmVyc2lvblJlcXVlc3QSNgoIb3JpZ2luYWwYASABKAsyJC5jbGF2aWdlci5zdG9yYWdlLnYxLk9yaWdpbmFsUmVxdWVzdBIMCgRuYW1lGAIgASgJEgoKAmlkGAMgASgJEg8KB3ZlcnNpb24YBCABKA0SEAoIbWF0ZXJpYWwYBSABKAwSEAoIdXNlc19tYXgYBiABKAQSQAoRZ2VuZXJhdGlvbl9yZWNvcmQYByABKAsyJS5jbGF2aWdlci5zdG9yYWdlLnYxLkdlbmVyYXRpb25SZWNvcmQSFwoPbWF0ZXJpYWxfZGlnZXN0GAggASgMIj4KFUFkZEtleVZlcnNpb25SZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSI2ChVHZXRLZXlNYXRlcmlhbFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNIoMBChZHZXRLZXlNYXRlcmlhbFJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5EjAKB3ZlcnNpb24YAiABKAsyHy5jbGF2aWdlci5zdG9yYWdlLnYxLktleVZlcnNpb24SEAoIbWF0ZXJpYWwYAyABKAwiQgoSUmVzZXJ2ZVVzZXNSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRINCgVjb3VudBgDIAEoDSImChNSZXNlcnZlVXNlc1Jlc3BvbnNlEg8KB2dyYW50ZWQYASABKA0iTQoQR2VuZXJhdGlvblJlY29yZBIOCgZyZWNvcmQYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMEhYKDnNpZ25lcl92ZXJzaW9uGAMgASgNIjsKGkdldEdlbmVyYXRpb25SZWNvcmRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDSJwChtHZXRHZW5lcmF0aW9uUmVjb3JkUmVzcG9uc2USQAoRZ2VuZXJhdGlvbl9yZWNvcmQYASABKAsyJS5jbGF2aWdlci5zdG9yYWdlLnYxLkdlbmVyYXRpb25SZWNvcmQSDwoHdmVyc2lvbhgCIAEoDTLjEwoSS2V5TWF0ZXJpYWxTZXJ2aWNlEmsKDUNyZWF0ZUtleXJpbmcSKS5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleXJpbmdSZXF1ZXN0GiouY2xhdmlnZXIuc3RvcmFnZS52MS5DcmVhdGVLZXlyaW5nUmVzcG9uc2UiA5ACAhKGAQoWTGlzdEtleXJpbmdHZW5lcmF0aW9ucxIyLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEtleXJpbmdHZW5lcmF0aW9uc1JlcXVlc3QaMy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXNwb25zZSIDkAIBEoABChRBZGRLZXlyaW5nR2VuZXJhdGlvbhIwLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5cmluZ0dlbmVyYXRpb25SZXF1ZXN0GjEuY2xhdmlnZXIuc3RvcmFnZS52MS5BZGRLZXlyaW5nR2VuZXJhdGlvblJlc3BvbnNlIgOQAgISjwEKGUxpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnMSNS5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnNSZXF1ZXN0GjYuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0U3VwZXJzZWRlZEdlbmVyYXRpb25zUmVzcG9uc2UiA5ACARKGAQoWTGlzdFN1cGVyc2VkZWRNYXRlcmlhbBIyLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdFN1cGVyc2VkZWRNYXRlcmlhbFJlcXVlc3QaMy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RTdXBlcnNlZGVkTWF0ZXJpYWxSZXNwb25zZSIDkAIBEnEKD1JlcGxhY2VNYXRlcmlhbBIrLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVwbGFjZU1hdGVyaWFsUmVxdWVzdBosLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVwbGFjZU1hdGVyaWFsUmVzcG9uc2UiA5ACAhKAAQoURW5kS2V5cmluZ0dlbmVyYXRpb24SMC5jbGF2aWdlci5zdG9yYWdlLnYxLkVuZEtleXJpbmdHZW5lcmF0aW9uUmVxdWVzdBoxLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRW5kS2V5cmluZ0dlbmVyYXRpb25SZXNwb25zZSIDkAICEnQKEEFkb3B0UmVjb3ZlcnlLZXkSLC5jbGF2aWdlci5zdG9yYWdlLnYxLkFkb3B0UmVjb3ZlcnlLZXlSZXF1ZXN0Gi0uY2xhdmlnZXIuc3RvcmFnZS52MS5BZG9wdFJlY292ZXJ5S2V5UmVzcG9uc2UiA5ACAhKMAQoYTGlzdEZvcmVpZ25SZWNvdmVyeVdyYXBzEjQuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0Rm9yZWlnblJlY292ZXJ5V3JhcHNSZXF1ZXN0GjUuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0Rm9yZWlnblJlY292ZXJ5V3JhcHNSZXNwb25zZSIDkAIBEoABChRSZXBsYWNlUmVjb3ZlcnlXcmFwcxIwLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVwbGFjZVJlY292ZXJ5V3JhcHNSZXF1ZXN0GjEuY2xhdmlnZXIuc3RvcmFnZS52MS5SZXBsYWNlUmVjb3ZlcnlXcmFwc1Jlc3BvbnNlIgOQAgISawoNUmVjb3JkQ3VzdG9keRIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVjb3JkQ3VzdG9keVJlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLlJlY29yZEN1c3RvZHlSZXNwb25zZSIDkAICEmUKC0xpc3RDdXN0b2R5EicuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0Q3VzdG9keVJlcXVlc3QaKC5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RDdXN0b2R5UmVzcG9uc2UiA5ACARKGAQoWQWNrbm93bGVkZ2VEZXN0cnVjdGlvbhIyLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWNrbm93bGVkZ2VEZXN0cnVjdGlvblJlcXVlc3QaMy5jbGF2aWdlci5zdG9yYWdlLnYxLkFja25vd2xlZGdlRGVzdHJ1Y3Rpb25SZXNwb25zZSIDkAICEm4KDkdldERlc3RydWN0aW9uEiouY2xhdmlnZXIuc3RvcmFnZS52MS5HZXREZXN0cnVjdGlvblJlcXVlc3QaKy5jbGF2aWdlci5zdG9yYWdlLnYxLkdldERlc3RydWN0aW9uUmVzcG9uc2UiA5ACARJjCgxSZWNvcmRCYWNrdXASKC5jbGF2aWdlci5zdG9yYWdlLnYxLlJlY29yZEJhY2t1cFJlcXVlc3QaKS5jbGF2aWdlci5zdG9yYWdlLnYxLlJlY29yZEJhY2t1cFJlc3BvbnNlEmUKC0xpc3RCYWNrdXBzEicuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0QmFja3Vwc1JlcXVlc3QaKC5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RCYWNrdXBzUmVzcG9uc2UiA5ACARJfCglDcmVhdGVLZXkSJS5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleVJlcXVlc3QaJi5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleVJlc3BvbnNlIgOQAgISawoNQWRkS2V5VmVyc2lvbhIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5VmVyc2lvblJlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLkFkZEtleVZlcnNpb25SZXNwb25zZSIDkAICEm4KDkdldEtleU1hdGVyaWFsEiouY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRLZXlNYXRlcmlhbFJlcXVlc3QaKy5jbGF2aWdlci5zdG9yYWdlLnYxLkdldEtleU1hdGVyaWFsUmVzcG9uc2UiA5ACARJ9ChNHZXRHZW5lcmF0aW9uUmVjb3JkEi8uY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRHZW5lcmF0aW9uUmVjb3JkUmVxdWVzdBowLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0R2VuZXJhdGlvblJlY29yZFJlc3BvbnNlIgOQAgESZQoLUmVzZXJ2ZVVzZXMSJy5jbGF2aWdlci5zdG9yYWdlLnYxLlJlc2VydmVVc2VzUmVxdWVzdBooLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVzZXJ2ZVVzZXNSZXNwb25zZSIDkAICYgZwcm90bzM", [file_claviger_storage_v1_key, file_google_protobuf_timestamp]);
+  fileDesc("CiZjbGF2aWdlci9zdG9yYWdlL3YxL2tleV9tYXRlcmlhbC5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSJrChRLZWVwSW1wb3J0S2V5UmVxdWVzdBIKCgJpZBgBIAEoCRIOCgZjYWxsZXIYAiABKAkSDAoEbmFtZRgDIAEoCRIPCgd3cmFwcGVkGAQgASgMEhgKEGxpZmV0aW1lX3NlY29uZHMYBSABKA0iFwoVS2VlcEltcG9ydEtleVJlc3BvbnNlIkAKFFRha2VJbXBvcnRLZXlSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBmNhbGxlchgCIAEoCRIMCgRuYW1lGAMgASgJIigKFVRha2VJbXBvcnRLZXlSZXNwb25zZRIPCgd3cmFwcGVkGAEgASgMIksKD09yaWdpbmFsUmVxdWVzdBIOCgZjYWxsZXIYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIUCgxyZXF1ZXN0X2hhc2gYAyABKAwitgEKFENyZWF0ZUtleXJpbmdSZXF1ZXN0EjYKCG9yaWdpbmFsGAEgASgLMiQuY2xhdmlnZXIuc3RvcmFnZS52MS5PcmlnaW5hbFJlcXVlc3QSDAoEbmFtZRgCIAEoCRISCgpnZW5lcmF0aW9uGAMgASgNEhcKD3Rva2VuX29iamVjdF9pZBgEIAEoCRIVCg1yZWNvdmVyeV93cmFwGAUgASgMEhQKDHJlY292ZXJ5X2tleRgGIAEoCSJXChVDcmVhdGVLZXlyaW5nUmVzcG9uc2USLQoHa2V5cmluZxgBIAEoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5cmluZxIPCgdjcmVhdGVkGAIgASgIIjAKHUxpc3RLZXlyaW5nR2VuZXJhdGlvbnNSZXF1ZXN0Eg8KB2tleXJpbmcYASABKAkiXQoeTGlzdEtleXJpbmdHZW5lcmF0aW9uc1Jlc3BvbnNlEjsKC2dlbmVyYXRpb25zGAEgAygLMiYuY2xhdmlnZXIuc3RvcmFnZS52MS5XcmFwcGVkR2VuZXJhdGlvbiJXChFXcmFwcGVkR2VuZXJhdGlvbhISCgpnZW5lcmF0aW9uGAEgASgNEhcKD3Rva2VuX29iamVjdF9pZBgCIAEoCRIVCg1yZWNvdmVyeV93cmFwGAMgASgMIsABChtBZGRLZXlyaW5nR2VuZXJhdGlvblJlcXVlc3QSNgoIb3JpZ2luYWwYASABKAsyJC5jbGF2aWdlci5zdG9yYWdlLnYxLk9yaWdpbmFsUmVxdWVzdBIPCgdrZXlyaW5nGAIgASgJEhIKCmdlbmVyYXRpb24YAyABKA0SFwoPdG9rZW5fb2JqZWN0X2lkGAQgASgJEhUKDXJlY292ZXJ5X3dyYXAYBSABKAwSFAoMcmVjb3Zlcnlfa2V5GAYgASgJIlwKHEFkZEtleXJpbmdHZW5lcmF0aW9uUmVzcG9uc2USLQoHa2V5cmluZxgBIAEoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5cmluZxINCgVhZGRlZBgCIAEoCCIiCiBMaXN0U3VwZXJzZWRlZEdlbmVyYXRpb25zUmVxdWVzdCJjCiFMaXN0U3VwZXJzZWRlZEdlbmVyYXRpb25zUmVzcG9uc2USPgoLZ2VuZXJhdGlvbnMYASADKAsyKS5jbGF2aWdlci5zdG9yYWdlLnYxLlN1cGVyc2VkZWRHZW5lcmF0aW9uImMKFFN1cGVyc2VkZWRHZW5lcmF0aW9uEg8KB2tleXJpbmcYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoDRIXCg90b2tlbl9vYmplY3RfaWQYAyABKAkSDQoFZW5kZWQYBCABKAgiWgodTGlzdFN1cGVyc2VkZWRNYXRlcmlhbFJlcXVlc3QSDwoHa2V5cmluZxgBIAEoCRIRCglhZnRlcl9rZXkYAiABKAkSFQoNYWZ0ZXJfdmVyc2lvbhgDIAEoDSKkAQoeTGlzdFN1cGVyc2VkZWRNYXRlcmlhbFJlc3BvbnNlEjoKCW1hdGVyaWFscxgBIAMoCzInLmNsYXZpZ2VyLnN0b3JhZ2UudjEuU3VwZXJzZWRlZE1hdGVyaWFsEgwKBGxhc3QYAiABKAgSDwoHZW5kX2tleRgDIAEoCRITCgtlbmRfdmVyc2lvbhgEIAEoDRISCgp1bnJlYWRhYmxlGAUgAygJIn8KElN1cGVyc2VkZWRNYXRlcmlhbBIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleRIwCgd2ZXJzaW9uGAIgASgLMh8uY2xhdmlnZXIuc3RvcmFnZS52MS5LZXlWZXJzaW9uEhAKCG1hdGVyaWFsGAMgASgMImkKFlJlcGxhY2VNYXRlcmlhbFJlcXVlc3QSDwoHa2V5cmluZxgBIAEoCRI+CgxyZXBsYWNlbWVudHMYAiADKAsyKC5jbGF2aWdlci5zdG9yYWdlLnYxLk1hdGVyaWFsUmVwbGFjZW1lbnQiawoTTWF0ZXJpYWxSZXBsYWNlbWVudBIMCgRuYW1lGAEgASgJEgoKAmlkGAIgASgJEg8KB3ZlcnNpb24YAyABKA0SFwoPcmVwbGFjZWRfZGlnZXN0GAQgASgMEhAKCG1hdGVyaWFsGAUgASgMIisKF1JlcGxhY2VNYXRlcmlhbFJlc3BvbnNlEhAKCHJlcGxhY2VkGAEgASgNIlUKG0VuZEtleXJpbmdHZW5lcmF0aW9uUmVxdWVzdBIPCgdrZXlyaW5nGAEgASgJEhIKCmdlbmVyYXRpb24YAiABKA0SEQoJZGVzdHJveWVkGAMgASgIIjYKHEVuZEtleXJpbmdHZW5lcmF0aW9uUmVzcG9uc2USFgoObWF0ZXJpYWxzX2xlZnQYASABKAQiMwoXQWRvcHRSZWNvdmVyeUtleVJlcXVlc3QSDAoEZnJvbRgBIAEoCRIKCgJ0bxgCIAEoCSIaChhBZG9wdFJlY292ZXJ5S2V5UmVzcG9uc2UiNwofTGlzdEZvcmVpZ25SZWNvdmVyeVdyYXBzUmVxdWVzdBIUCgxyZWNvdmVyeV9rZXkYASABKAkiVAogTGlzdEZvcmVpZ25SZWNvdmVyeVdyYXBzUmVzcG9uc2USMAoFd3JhcHMYASADKAsyIS5jbGF2aWdlci5zdG9yYWdlLnYxLlJlY292ZXJ5V3JhcCJgCgxSZWNvdmVyeVdyYXASDwoHa2V5cmluZxgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgNEhUKDXJlY292ZXJ5X3dyYXAYAyABKAwSFAoMcmVjb3Zlcnlfa2V5GAQgASgJIncKG1JlcGxhY2VSZWNvdmVyeVdyYXBzUmVxdWVzdBIUCgxyZWNvdmVyeV9rZXkYASABKAkSQgoMcmVwbGFjZW1lbnRzGAIgAygLMiwuY2xhdmlnZXIuc3RvcmFnZS52MS5SZWNvdmVyeVdyYXBSZXBsYWNlbWVudCJuChdSZWNvdmVyeVdyYXBSZXBsYWNlbWVudBIPCgdrZXlyaW5nGAEgASgJEhIKCmdlbmVyYXRpb24YAiABKA0SFwoPcmVwbGFjZWRfZGlnZXN0GAMgASgMEhUKDXJlY292ZXJ5X3dyYXAYBCABKAwiMAocUmVwbGFjZVJlY292ZXJ5V3JhcHNSZXNwb25zZRIQCghyZXBsYWNlZBgBIAEoDSJNChRSZWNvcmRDdXN0b2R5UmVxdWVzdBIQCghpZGVudGl0eRgBIAEoCRIUCgxyZWNvdmVyeV9rZXkYAiABKAkSDQoFc2hhcmUYAyABKA0iFwoVUmVjb3JkQ3VzdG9keVJlc3BvbnNlIioKEkxpc3RDdXN0b2R5UmVxdWVzdBIUCgxyZWNvdmVyeV9rZXkYASABKAkiSQoTTGlzdEN1c3RvZHlSZXNwb25zZRIyCgpjdXN0b2RpYW5zGAEgAygLMh4uY2xhdmlnZXIuc3RvcmFnZS52MS5DdXN0b2RpYW4iYQoJQ3VzdG9kaWFuEg0KBXNoYXJlGAEgASgNEhAKCGlkZW50aXR5GAIgASgJEjMKD2Fja25vd2xlZGdlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiPgodQWNrbm93bGVkZ2VEZXN0cnVjdGlvblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgdyZXBsaWNhGAIgASgJIiAKHkFja25vd2xlZGdlRGVzdHJ1Y3Rpb25SZXNwb25zZSIlChVHZXREZXN0cnVjdGlvblJlcXVlc3QSDAoEbmFtZRgBIAEoCSLFAgoWR2V0RGVzdHJ1Y3Rpb25SZXNwb25zZRIOCgZrZXlfaWQYASABKAkSEQoJYWxnb3JpdGhtGAIgASgJEhAKCHZlcnNpb25zGAMgASgNEjAKDGRlc3Ryb3llZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASSQoQYWNrbm93bGVkZ2VtZW50cxgFIAMoCzIvLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRGVzdHJ1Y3Rpb25BY2tub3dsZWRnZW1lbnQSPQoLZ2VuZXJhdGlvbnMYBiADKAsyKC5jbGF2aWdlci5zdG9yYWdlLnYxLkRlc3Ryb3llZEdlbmVyYXRpb24SOgoWbGFzdF9iYWNrdXBfZXhwaXJlc19hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiVQoaRGVzdHJ1Y3Rpb25BY2tub3dsZWRnZW1lbnQSDwoHcmVwbGljYRgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWwoTRGVzdHJveWVkR2VuZXJhdGlvbhISCgpnZW5lcmF0aW9uGAEgASgNEjAKDGRlc3Ryb3llZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAikQEKE1JlY29yZEJhY2t1cFJlcXVlc3QSCgoCaWQYASABKAkSDwoHbWFkZV9ieRgCIAEoCRIuCgpleHBpcmVzX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgxyZWNvdmVyeV9rZXkYBCABKAkSFwoPbWFuaWZlc3RfZGlnZXN0GAUgASgMIhYKFFJlY29yZEJhY2t1cFJlc3BvbnNlIhQKEkxpc3RCYWNrdXBzUmVxdWVzdCJLChNMaXN0QmFja3Vwc1Jlc3BvbnNlEjQKB2JhY2t1cHMYASADKAsyIy5jbGF2aWdlci5zdG9yYWdlLnYxLlJlY29yZGVkQmFja3VwIrkBCg5SZWNvcmRlZEJhY2t1cBIKCgJpZBgBIAEoCRIPCgdtYWRlX2J5GAIgASgJEisKB21hZGVfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDHJlY292ZXJ5X2tleRgFIAEoCRIXCg9tYW5pZmVzdF9kaWdlc3QYBiABKAwi7AIKEENyZWF0ZUtleVJlcXVlc3QSNgoIb3JpZ2luYWwYASABKAsyJC5jbGF2aWdlci5zdG9yYWdlLnYxLk9yaWdpbmFsUmVxdWVzdBIMCgRuYW1lGAIgASgJEgoKAmlkGAMgASgJEg8KB3B1cnBvc2UYBCABKAkSEQoJYWxnb3JpdGhtGAUgASgJEhIKCnByb3RlY3Rpb24YBiABKAkSEgoKZXhwb3J0YWJsZRgHIAEoCBIaChJkZXN0cm95X2FmdGVyX2RheXMYCCABKA0SHwoXcm90YXRpb25fcGVyaW9kX3NlY29uZHMYCSABKAQSEAoIbWF0ZXJpYWwYCiABKAwSEAoIdXNlc19tYXgYCyABKAQSQAoRZ2VuZXJhdGlvbl9yZWNvcmQYDCABKAsyJS5jbGF2aWdlci5zdG9yYWdlLnYxLkdlbmVyYXRpb25SZWNvcmQSFwoPbWF0ZXJpYWxfZGlnZXN0GA0gASgMIjoKEUNyZWF0ZUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5IvgBChRBZGRLZXlWZXJzaW9uUmVxdWVzdBI2CghvcmlnaW5hbBgBIAEoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuT3JpZ2luYWxSZXF1ZXN0EgwKBG5hbWUYAiABKAkSCgoCaWQYAyABKAkSDwoHdmVyc2lvbhgEIAEoDRIQCghtYXRlcmlhbBgFIAEoDBIQCgh1c2VzX21heBgGIAEoBBJAChFnZW5lcmF0aW9uX3JlY29yZBgHIAEoCzIlLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2VuZXJhdGlvblJlY29yZBIXCg9tYXRlcmlhbF9kaWdlc3QYCCABKAwiPgoVQWRkS2V5VmVyc2lvblJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5IjYKFUdldEtleU1hdGVyaWFsUmVxdWVzdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKA0igwEKFkdldEtleU1hdGVyaWFsUmVzcG9uc2USJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkSMAoHdmVyc2lvbhgCIAEoCzIfLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5VmVyc2lvbhIQCghtYXRlcmlhbBgDIAEoDCJCChJSZXNlcnZlVXNlc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNEg0KBWNvdW50GAMgASgNIiYKE1Jlc2VydmVVc2VzUmVzcG9uc2USDwoHZ3JhbnRlZBgBIAEoDSJNChBHZW5lcmF0aW9uUmVjb3JkEg4KBnJlY29yZBgBIAEoDBIRCglzaWduYXR1cmUYAiABKAwSFgoOc2lnbmVyX3ZlcnNpb24YAyABKA0iOwoaR2V0R2VuZXJhdGlvblJlY29yZFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgNInAKG0dldEdlbmVyYXRpb25SZWNvcmRSZXNwb25zZRJAChFnZW5lcmF0aW9uX3JlY29yZBgBIAEoCzIlLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2VuZXJhdGlvblJlY29yZBIPCgd2ZXJzaW9uGAIgASgNMrMVChJLZXlNYXRlcmlhbFNlcnZpY2USawoNQ3JlYXRlS2V5cmluZxIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3JlYXRlS2V5cmluZ1JlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLkNyZWF0ZUtleXJpbmdSZXNwb25zZSIDkAICEoYBChZMaXN0S2V5cmluZ0dlbmVyYXRpb25zEjIuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0S2V5cmluZ0dlbmVyYXRpb25zUmVxdWVzdBozLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEtleXJpbmdHZW5lcmF0aW9uc1Jlc3BvbnNlIgOQAgESgAEKFEFkZEtleXJpbmdHZW5lcmF0aW9uEjAuY2xhdmlnZXIuc3RvcmFnZS52MS5BZGRLZXlyaW5nR2VuZXJhdGlvblJlcXVlc3QaMS5jbGF2aWdlci5zdG9yYWdlLnYxLkFkZEtleXJpbmdHZW5lcmF0aW9uUmVzcG9uc2UiA5ACAhKPAQoZTGlzdFN1cGVyc2VkZWRHZW5lcmF0aW9ucxI1LmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdFN1cGVyc2VkZWRHZW5lcmF0aW9uc1JlcXVlc3QaNi5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RTdXBlcnNlZGVkR2VuZXJhdGlvbnNSZXNwb25zZSIDkAIBEoYBChZMaXN0U3VwZXJzZWRlZE1hdGVyaWFsEjIuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0U3VwZXJzZWRlZE1hdGVyaWFsUmVxdWVzdBozLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdFN1cGVyc2VkZWRNYXRlcmlhbFJlc3BvbnNlIgOQAgEScQoPUmVwbGFjZU1hdGVyaWFsEisuY2xhdmlnZXIuc3RvcmFnZS52MS5SZXBsYWNlTWF0ZXJpYWxSZXF1ZXN0GiwuY2xhdmlnZXIuc3RvcmFnZS52MS5SZXBsYWNlTWF0ZXJpYWxSZXNwb25zZSIDkAICEoABChRFbmRLZXlyaW5nR2VuZXJhdGlvbhIwLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRW5kS2V5cmluZ0dlbmVyYXRpb25SZXF1ZXN0GjEuY2xhdmlnZXIuc3RvcmFnZS52MS5FbmRLZXlyaW5nR2VuZXJhdGlvblJlc3BvbnNlIgOQAgISdAoQQWRvcHRSZWNvdmVyeUtleRIsLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRvcHRSZWNvdmVyeUtleVJlcXVlc3QaLS5jbGF2aWdlci5zdG9yYWdlLnYxLkFkb3B0UmVjb3ZlcnlLZXlSZXNwb25zZSIDkAICEowBChhMaXN0Rm9yZWlnblJlY292ZXJ5V3JhcHMSNC5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RGb3JlaWduUmVjb3ZlcnlXcmFwc1JlcXVlc3QaNS5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RGb3JlaWduUmVjb3ZlcnlXcmFwc1Jlc3BvbnNlIgOQAgESgAEKFFJlcGxhY2VSZWNvdmVyeVdyYXBzEjAuY2xhdmlnZXIuc3RvcmFnZS52MS5SZXBsYWNlUmVjb3ZlcnlXcmFwc1JlcXVlc3QaMS5jbGF2aWdlci5zdG9yYWdlLnYxLlJlcGxhY2VSZWNvdmVyeVdyYXBzUmVzcG9uc2UiA5ACAhJrCg1SZWNvcmRDdXN0b2R5EikuY2xhdmlnZXIuc3RvcmFnZS52MS5SZWNvcmRDdXN0b2R5UmVxdWVzdBoqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVjb3JkQ3VzdG9keVJlc3BvbnNlIgOQAgISZQoLTGlzdEN1c3RvZHkSJy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RDdXN0b2R5UmVxdWVzdBooLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEN1c3RvZHlSZXNwb25zZSIDkAIBEoYBChZBY2tub3dsZWRnZURlc3RydWN0aW9uEjIuY2xhdmlnZXIuc3RvcmFnZS52MS5BY2tub3dsZWRnZURlc3RydWN0aW9uUmVxdWVzdBozLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWNrbm93bGVkZ2VEZXN0cnVjdGlvblJlc3BvbnNlIgOQAgISbgoOR2V0RGVzdHJ1Y3Rpb24SKi5jbGF2aWdlci5zdG9yYWdlLnYxLkdldERlc3RydWN0aW9uUmVxdWVzdBorLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0RGVzdHJ1Y3Rpb25SZXNwb25zZSIDkAIBEmMKDFJlY29yZEJhY2t1cBIoLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVjb3JkQmFja3VwUmVxdWVzdBopLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVjb3JkQmFja3VwUmVzcG9uc2USZQoLTGlzdEJhY2t1cHMSJy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RCYWNrdXBzUmVxdWVzdBooLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEJhY2t1cHNSZXNwb25zZSIDkAIBEl8KCUNyZWF0ZUtleRIlLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3JlYXRlS2V5UmVxdWVzdBomLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ3JlYXRlS2V5UmVzcG9uc2UiA5ACAhJrCg1BZGRLZXlWZXJzaW9uEikuY2xhdmlnZXIuc3RvcmFnZS52MS5BZGRLZXlWZXJzaW9uUmVxdWVzdBoqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQWRkS2V5VmVyc2lvblJlc3BvbnNlIgOQAgISbgoOR2V0S2V5TWF0ZXJpYWwSKi5jbGF2aWdlci5zdG9yYWdlLnYxLkdldEtleU1hdGVyaWFsUmVxdWVzdBorLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0S2V5TWF0ZXJpYWxSZXNwb25zZSIDkAIBEn0KE0dldEdlbmVyYXRpb25SZWNvcmQSLy5jbGF2aWdlci5zdG9yYWdlLnYxLkdldEdlbmVyYXRpb25SZWNvcmRSZXF1ZXN0GjAuY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRHZW5lcmF0aW9uUmVjb3JkUmVzcG9uc2UiA5ACARJlCgtSZXNlcnZlVXNlcxInLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVzZXJ2ZVVzZXNSZXF1ZXN0GiguY2xhdmlnZXIuc3RvcmFnZS52MS5SZXNlcnZlVXNlc1Jlc3BvbnNlIgOQAgISZgoNS2VlcEltcG9ydEtleRIpLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2VlcEltcG9ydEtleVJlcXVlc3QaKi5jbGF2aWdlci5zdG9yYWdlLnYxLktlZXBJbXBvcnRLZXlSZXNwb25zZRJmCg1UYWtlSW1wb3J0S2V5EikuY2xhdmlnZXIuc3RvcmFnZS52MS5UYWtlSW1wb3J0S2V5UmVxdWVzdBoqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuVGFrZUltcG9ydEtleVJlc3BvbnNlYgZwcm90bzM", [file_claviger_storage_v1_key, file_google_protobuf_timestamp]);
+
+/**
+ * @generated from message claviger.storage.v1.KeepImportKeyRequest
+ */
+export type KeepImportKeyRequest = Message<"claviger.storage.v1.KeepImportKeyRequest"> & {
+  /**
+   * UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Who began the import, and for which key: nobody else gets it, nor for another.
+   *
+   * @generated from field: string caller = 2;
+   */
+  caller: string;
+
+  /**
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * docs/formats.md, "Import key".
+   *
+   * @generated from field: bytes wrapped = 4;
+   */
+  wrapped: Uint8Array;
+
+  /**
+   * @generated from field: uint32 lifetime_seconds = 5;
+   */
+  lifetimeSeconds: number;
+};
+
+/**
+ * Describes the message claviger.storage.v1.KeepImportKeyRequest.
+ * Use `create(KeepImportKeyRequestSchema)` to create a new message.
+ */
+export const KeepImportKeyRequestSchema: GenMessage<KeepImportKeyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 0);
+
+/**
+ * @generated from message claviger.storage.v1.KeepImportKeyResponse
+ */
+export type KeepImportKeyResponse = Message<"claviger.storage.v1.KeepImportKeyResponse"> & {
+};
+
+/**
+ * Describes the message claviger.storage.v1.KeepImportKeyResponse.
+ * Use `create(KeepImportKeyResponseSchema)` to create a new message.
+ */
+export const KeepImportKeyResponseSchema: GenMessage<KeepImportKeyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 1);
+
+/**
+ * @generated from message claviger.storage.v1.TakeImportKeyRequest
+ */
+export type TakeImportKeyRequest = Message<"claviger.storage.v1.TakeImportKeyRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string caller = 2;
+   */
+  caller: string;
+
+  /**
+   * @generated from field: string name = 3;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message claviger.storage.v1.TakeImportKeyRequest.
+ * Use `create(TakeImportKeyRequestSchema)` to create a new message.
+ */
+export const TakeImportKeyRequestSchema: GenMessage<TakeImportKeyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 2);
+
+/**
+ * @generated from message claviger.storage.v1.TakeImportKeyResponse
+ */
+export type TakeImportKeyResponse = Message<"claviger.storage.v1.TakeImportKeyResponse"> & {
+  /**
+   * @generated from field: bytes wrapped = 1;
+   */
+  wrapped: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.storage.v1.TakeImportKeyResponse.
+ * Use `create(TakeImportKeyResponseSchema)` to create a new message.
+ */
+export const TakeImportKeyResponseSchema: GenMessage<TakeImportKeyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key_material, 3);
 
 /**
  * The client's own request, which the generator carries out.
@@ -47,7 +147,7 @@ export type OriginalRequest = Message<"claviger.storage.v1.OriginalRequest"> & {
  * Use `create(OriginalRequestSchema)` to create a new message.
  */
 export const OriginalRequestSchema: GenMessage<OriginalRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 0);
+  messageDesc(file_claviger_storage_v1_key_material, 4);
 
 /**
  * @generated from message claviger.storage.v1.CreateKeyringRequest
@@ -95,7 +195,7 @@ export type CreateKeyringRequest = Message<"claviger.storage.v1.CreateKeyringReq
  * Use `create(CreateKeyringRequestSchema)` to create a new message.
  */
 export const CreateKeyringRequestSchema: GenMessage<CreateKeyringRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 1);
+  messageDesc(file_claviger_storage_v1_key_material, 5);
 
 /**
  * @generated from message claviger.storage.v1.CreateKeyringResponse
@@ -119,7 +219,7 @@ export type CreateKeyringResponse = Message<"claviger.storage.v1.CreateKeyringRe
  * Use `create(CreateKeyringResponseSchema)` to create a new message.
  */
 export const CreateKeyringResponseSchema: GenMessage<CreateKeyringResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 2);
+  messageDesc(file_claviger_storage_v1_key_material, 6);
 
 /**
  * @generated from message claviger.storage.v1.ListKeyringGenerationsRequest
@@ -136,7 +236,7 @@ export type ListKeyringGenerationsRequest = Message<"claviger.storage.v1.ListKey
  * Use `create(ListKeyringGenerationsRequestSchema)` to create a new message.
  */
 export const ListKeyringGenerationsRequestSchema: GenMessage<ListKeyringGenerationsRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 3);
+  messageDesc(file_claviger_storage_v1_key_material, 7);
 
 /**
  * @generated from message claviger.storage.v1.ListKeyringGenerationsResponse
@@ -153,7 +253,7 @@ export type ListKeyringGenerationsResponse = Message<"claviger.storage.v1.ListKe
  * Use `create(ListKeyringGenerationsResponseSchema)` to create a new message.
  */
 export const ListKeyringGenerationsResponseSchema: GenMessage<ListKeyringGenerationsResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 4);
+  messageDesc(file_claviger_storage_v1_key_material, 8);
 
 /**
  * @generated from message claviger.storage.v1.WrappedGeneration
@@ -180,7 +280,7 @@ export type WrappedGeneration = Message<"claviger.storage.v1.WrappedGeneration">
  * Use `create(WrappedGenerationSchema)` to create a new message.
  */
 export const WrappedGenerationSchema: GenMessage<WrappedGeneration> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 5);
+  messageDesc(file_claviger_storage_v1_key_material, 9);
 
 /**
  * @generated from message claviger.storage.v1.AddKeyringGenerationRequest
@@ -224,7 +324,7 @@ export type AddKeyringGenerationRequest = Message<"claviger.storage.v1.AddKeyrin
  * Use `create(AddKeyringGenerationRequestSchema)` to create a new message.
  */
 export const AddKeyringGenerationRequestSchema: GenMessage<AddKeyringGenerationRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 6);
+  messageDesc(file_claviger_storage_v1_key_material, 10);
 
 /**
  * @generated from message claviger.storage.v1.AddKeyringGenerationResponse
@@ -248,7 +348,7 @@ export type AddKeyringGenerationResponse = Message<"claviger.storage.v1.AddKeyri
  * Use `create(AddKeyringGenerationResponseSchema)` to create a new message.
  */
 export const AddKeyringGenerationResponseSchema: GenMessage<AddKeyringGenerationResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 7);
+  messageDesc(file_claviger_storage_v1_key_material, 11);
 
 /**
  * @generated from message claviger.storage.v1.ListSupersededGenerationsRequest
@@ -261,7 +361,7 @@ export type ListSupersededGenerationsRequest = Message<"claviger.storage.v1.List
  * Use `create(ListSupersededGenerationsRequestSchema)` to create a new message.
  */
 export const ListSupersededGenerationsRequestSchema: GenMessage<ListSupersededGenerationsRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 8);
+  messageDesc(file_claviger_storage_v1_key_material, 12);
 
 /**
  * @generated from message claviger.storage.v1.ListSupersededGenerationsResponse
@@ -280,7 +380,7 @@ export type ListSupersededGenerationsResponse = Message<"claviger.storage.v1.Lis
  * Use `create(ListSupersededGenerationsResponseSchema)` to create a new message.
  */
 export const ListSupersededGenerationsResponseSchema: GenMessage<ListSupersededGenerationsResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 9);
+  messageDesc(file_claviger_storage_v1_key_material, 13);
 
 /**
  * @generated from message claviger.storage.v1.SupersededGeneration
@@ -314,7 +414,7 @@ export type SupersededGeneration = Message<"claviger.storage.v1.SupersededGenera
  * Use `create(SupersededGenerationSchema)` to create a new message.
  */
 export const SupersededGenerationSchema: GenMessage<SupersededGeneration> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 10);
+  messageDesc(file_claviger_storage_v1_key_material, 14);
 
 /**
  * @generated from message claviger.storage.v1.ListSupersededMaterialRequest
@@ -343,7 +443,7 @@ export type ListSupersededMaterialRequest = Message<"claviger.storage.v1.ListSup
  * Use `create(ListSupersededMaterialRequestSchema)` to create a new message.
  */
 export const ListSupersededMaterialRequestSchema: GenMessage<ListSupersededMaterialRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 11);
+  messageDesc(file_claviger_storage_v1_key_material, 15);
 
 /**
  * @generated from message claviger.storage.v1.ListSupersededMaterialResponse
@@ -386,7 +486,7 @@ export type ListSupersededMaterialResponse = Message<"claviger.storage.v1.ListSu
  * Use `create(ListSupersededMaterialResponseSchema)` to create a new message.
  */
 export const ListSupersededMaterialResponseSchema: GenMessage<ListSupersededMaterialResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 12);
+  messageDesc(file_claviger_storage_v1_key_material, 16);
 
 /**
  * @generated from message claviger.storage.v1.SupersededMaterial
@@ -413,7 +513,7 @@ export type SupersededMaterial = Message<"claviger.storage.v1.SupersededMaterial
  * Use `create(SupersededMaterialSchema)` to create a new message.
  */
 export const SupersededMaterialSchema: GenMessage<SupersededMaterial> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 13);
+  messageDesc(file_claviger_storage_v1_key_material, 17);
 
 /**
  * @generated from message claviger.storage.v1.ReplaceMaterialRequest
@@ -437,7 +537,7 @@ export type ReplaceMaterialRequest = Message<"claviger.storage.v1.ReplaceMateria
  * Use `create(ReplaceMaterialRequestSchema)` to create a new message.
  */
 export const ReplaceMaterialRequestSchema: GenMessage<ReplaceMaterialRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 14);
+  messageDesc(file_claviger_storage_v1_key_material, 18);
 
 /**
  * @generated from message claviger.storage.v1.MaterialReplacement
@@ -476,7 +576,7 @@ export type MaterialReplacement = Message<"claviger.storage.v1.MaterialReplaceme
  * Use `create(MaterialReplacementSchema)` to create a new message.
  */
 export const MaterialReplacementSchema: GenMessage<MaterialReplacement> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 15);
+  messageDesc(file_claviger_storage_v1_key_material, 19);
 
 /**
  * @generated from message claviger.storage.v1.ReplaceMaterialResponse
@@ -495,7 +595,7 @@ export type ReplaceMaterialResponse = Message<"claviger.storage.v1.ReplaceMateri
  * Use `create(ReplaceMaterialResponseSchema)` to create a new message.
  */
 export const ReplaceMaterialResponseSchema: GenMessage<ReplaceMaterialResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 16);
+  messageDesc(file_claviger_storage_v1_key_material, 20);
 
 /**
  * @generated from message claviger.storage.v1.EndKeyringGenerationRequest
@@ -524,7 +624,7 @@ export type EndKeyringGenerationRequest = Message<"claviger.storage.v1.EndKeyrin
  * Use `create(EndKeyringGenerationRequestSchema)` to create a new message.
  */
 export const EndKeyringGenerationRequestSchema: GenMessage<EndKeyringGenerationRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 17);
+  messageDesc(file_claviger_storage_v1_key_material, 21);
 
 /**
  * @generated from message claviger.storage.v1.EndKeyringGenerationResponse
@@ -543,7 +643,7 @@ export type EndKeyringGenerationResponse = Message<"claviger.storage.v1.EndKeyri
  * Use `create(EndKeyringGenerationResponseSchema)` to create a new message.
  */
 export const EndKeyringGenerationResponseSchema: GenMessage<EndKeyringGenerationResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 18);
+  messageDesc(file_claviger_storage_v1_key_material, 22);
 
 /**
  * @generated from message claviger.storage.v1.AdoptRecoveryKeyRequest
@@ -567,7 +667,7 @@ export type AdoptRecoveryKeyRequest = Message<"claviger.storage.v1.AdoptRecovery
  * Use `create(AdoptRecoveryKeyRequestSchema)` to create a new message.
  */
 export const AdoptRecoveryKeyRequestSchema: GenMessage<AdoptRecoveryKeyRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 19);
+  messageDesc(file_claviger_storage_v1_key_material, 23);
 
 /**
  * @generated from message claviger.storage.v1.AdoptRecoveryKeyResponse
@@ -580,7 +680,7 @@ export type AdoptRecoveryKeyResponse = Message<"claviger.storage.v1.AdoptRecover
  * Use `create(AdoptRecoveryKeyResponseSchema)` to create a new message.
  */
 export const AdoptRecoveryKeyResponseSchema: GenMessage<AdoptRecoveryKeyResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 20);
+  messageDesc(file_claviger_storage_v1_key_material, 24);
 
 /**
  * @generated from message claviger.storage.v1.ListForeignRecoveryWrapsRequest
@@ -599,7 +699,7 @@ export type ListForeignRecoveryWrapsRequest = Message<"claviger.storage.v1.ListF
  * Use `create(ListForeignRecoveryWrapsRequestSchema)` to create a new message.
  */
 export const ListForeignRecoveryWrapsRequestSchema: GenMessage<ListForeignRecoveryWrapsRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 21);
+  messageDesc(file_claviger_storage_v1_key_material, 25);
 
 /**
  * @generated from message claviger.storage.v1.ListForeignRecoveryWrapsResponse
@@ -618,7 +718,7 @@ export type ListForeignRecoveryWrapsResponse = Message<"claviger.storage.v1.List
  * Use `create(ListForeignRecoveryWrapsResponseSchema)` to create a new message.
  */
 export const ListForeignRecoveryWrapsResponseSchema: GenMessage<ListForeignRecoveryWrapsResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 22);
+  messageDesc(file_claviger_storage_v1_key_material, 26);
 
 /**
  * @generated from message claviger.storage.v1.RecoveryWrap
@@ -650,7 +750,7 @@ export type RecoveryWrap = Message<"claviger.storage.v1.RecoveryWrap"> & {
  * Use `create(RecoveryWrapSchema)` to create a new message.
  */
 export const RecoveryWrapSchema: GenMessage<RecoveryWrap> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 23);
+  messageDesc(file_claviger_storage_v1_key_material, 27);
 
 /**
  * @generated from message claviger.storage.v1.ReplaceRecoveryWrapsRequest
@@ -676,7 +776,7 @@ export type ReplaceRecoveryWrapsRequest = Message<"claviger.storage.v1.ReplaceRe
  * Use `create(ReplaceRecoveryWrapsRequestSchema)` to create a new message.
  */
 export const ReplaceRecoveryWrapsRequestSchema: GenMessage<ReplaceRecoveryWrapsRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 24);
+  messageDesc(file_claviger_storage_v1_key_material, 28);
 
 /**
  * @generated from message claviger.storage.v1.RecoveryWrapReplacement
@@ -710,7 +810,7 @@ export type RecoveryWrapReplacement = Message<"claviger.storage.v1.RecoveryWrapR
  * Use `create(RecoveryWrapReplacementSchema)` to create a new message.
  */
 export const RecoveryWrapReplacementSchema: GenMessage<RecoveryWrapReplacement> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 25);
+  messageDesc(file_claviger_storage_v1_key_material, 29);
 
 /**
  * @generated from message claviger.storage.v1.ReplaceRecoveryWrapsResponse
@@ -727,7 +827,7 @@ export type ReplaceRecoveryWrapsResponse = Message<"claviger.storage.v1.ReplaceR
  * Use `create(ReplaceRecoveryWrapsResponseSchema)` to create a new message.
  */
 export const ReplaceRecoveryWrapsResponseSchema: GenMessage<ReplaceRecoveryWrapsResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 26);
+  messageDesc(file_claviger_storage_v1_key_material, 30);
 
 /**
  * A custodian says that a share is in their hands; the generator has seen that it is.
@@ -756,7 +856,7 @@ export type RecordCustodyRequest = Message<"claviger.storage.v1.RecordCustodyReq
  * Use `create(RecordCustodyRequestSchema)` to create a new message.
  */
 export const RecordCustodyRequestSchema: GenMessage<RecordCustodyRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 27);
+  messageDesc(file_claviger_storage_v1_key_material, 31);
 
 /**
  * @generated from message claviger.storage.v1.RecordCustodyResponse
@@ -769,7 +869,7 @@ export type RecordCustodyResponse = Message<"claviger.storage.v1.RecordCustodyRe
  * Use `create(RecordCustodyResponseSchema)` to create a new message.
  */
 export const RecordCustodyResponseSchema: GenMessage<RecordCustodyResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 28);
+  messageDesc(file_claviger_storage_v1_key_material, 32);
 
 /**
  * @generated from message claviger.storage.v1.ListCustodyRequest
@@ -786,7 +886,7 @@ export type ListCustodyRequest = Message<"claviger.storage.v1.ListCustodyRequest
  * Use `create(ListCustodyRequestSchema)` to create a new message.
  */
 export const ListCustodyRequestSchema: GenMessage<ListCustodyRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 29);
+  messageDesc(file_claviger_storage_v1_key_material, 33);
 
 /**
  * @generated from message claviger.storage.v1.ListCustodyResponse
@@ -805,7 +905,7 @@ export type ListCustodyResponse = Message<"claviger.storage.v1.ListCustodyRespon
  * Use `create(ListCustodyResponseSchema)` to create a new message.
  */
 export const ListCustodyResponseSchema: GenMessage<ListCustodyResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 30);
+  messageDesc(file_claviger_storage_v1_key_material, 34);
 
 /**
  * @generated from message claviger.storage.v1.Custodian
@@ -832,7 +932,7 @@ export type Custodian = Message<"claviger.storage.v1.Custodian"> & {
  * Use `create(CustodianSchema)` to create a new message.
  */
 export const CustodianSchema: GenMessage<Custodian> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 31);
+  messageDesc(file_claviger_storage_v1_key_material, 35);
 
 /**
  * @generated from message claviger.storage.v1.AcknowledgeDestructionRequest
@@ -856,7 +956,7 @@ export type AcknowledgeDestructionRequest = Message<"claviger.storage.v1.Acknowl
  * Use `create(AcknowledgeDestructionRequestSchema)` to create a new message.
  */
 export const AcknowledgeDestructionRequestSchema: GenMessage<AcknowledgeDestructionRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 32);
+  messageDesc(file_claviger_storage_v1_key_material, 36);
 
 /**
  * @generated from message claviger.storage.v1.AcknowledgeDestructionResponse
@@ -869,7 +969,7 @@ export type AcknowledgeDestructionResponse = Message<"claviger.storage.v1.Acknow
  * Use `create(AcknowledgeDestructionResponseSchema)` to create a new message.
  */
 export const AcknowledgeDestructionResponseSchema: GenMessage<AcknowledgeDestructionResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 33);
+  messageDesc(file_claviger_storage_v1_key_material, 37);
 
 /**
  * @generated from message claviger.storage.v1.GetDestructionRequest
@@ -886,7 +986,7 @@ export type GetDestructionRequest = Message<"claviger.storage.v1.GetDestructionR
  * Use `create(GetDestructionRequestSchema)` to create a new message.
  */
 export const GetDestructionRequestSchema: GenMessage<GetDestructionRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 34);
+  messageDesc(file_claviger_storage_v1_key_material, 38);
 
 /**
  * @generated from message claviger.storage.v1.GetDestructionResponse
@@ -937,7 +1037,7 @@ export type GetDestructionResponse = Message<"claviger.storage.v1.GetDestruction
  * Use `create(GetDestructionResponseSchema)` to create a new message.
  */
 export const GetDestructionResponseSchema: GenMessage<GetDestructionResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 35);
+  messageDesc(file_claviger_storage_v1_key_material, 39);
 
 /**
  * @generated from message claviger.storage.v1.DestructionAcknowledgement
@@ -959,7 +1059,7 @@ export type DestructionAcknowledgement = Message<"claviger.storage.v1.Destructio
  * Use `create(DestructionAcknowledgementSchema)` to create a new message.
  */
 export const DestructionAcknowledgementSchema: GenMessage<DestructionAcknowledgement> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 36);
+  messageDesc(file_claviger_storage_v1_key_material, 40);
 
 /**
  * @generated from message claviger.storage.v1.DestroyedGeneration
@@ -981,7 +1081,7 @@ export type DestroyedGeneration = Message<"claviger.storage.v1.DestroyedGenerati
  * Use `create(DestroyedGenerationSchema)` to create a new message.
  */
 export const DestroyedGenerationSchema: GenMessage<DestroyedGeneration> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 37);
+  messageDesc(file_claviger_storage_v1_key_material, 41);
 
 /**
  * @generated from message claviger.storage.v1.RecordBackupRequest
@@ -1020,7 +1120,7 @@ export type RecordBackupRequest = Message<"claviger.storage.v1.RecordBackupReque
  * Use `create(RecordBackupRequestSchema)` to create a new message.
  */
 export const RecordBackupRequestSchema: GenMessage<RecordBackupRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 38);
+  messageDesc(file_claviger_storage_v1_key_material, 42);
 
 /**
  * @generated from message claviger.storage.v1.RecordBackupResponse
@@ -1033,7 +1133,7 @@ export type RecordBackupResponse = Message<"claviger.storage.v1.RecordBackupResp
  * Use `create(RecordBackupResponseSchema)` to create a new message.
  */
 export const RecordBackupResponseSchema: GenMessage<RecordBackupResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 39);
+  messageDesc(file_claviger_storage_v1_key_material, 43);
 
 /**
  * @generated from message claviger.storage.v1.ListBackupsRequest
@@ -1046,7 +1146,7 @@ export type ListBackupsRequest = Message<"claviger.storage.v1.ListBackupsRequest
  * Use `create(ListBackupsRequestSchema)` to create a new message.
  */
 export const ListBackupsRequestSchema: GenMessage<ListBackupsRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 40);
+  messageDesc(file_claviger_storage_v1_key_material, 44);
 
 /**
  * @generated from message claviger.storage.v1.ListBackupsResponse
@@ -1065,7 +1165,7 @@ export type ListBackupsResponse = Message<"claviger.storage.v1.ListBackupsRespon
  * Use `create(ListBackupsResponseSchema)` to create a new message.
  */
 export const ListBackupsResponseSchema: GenMessage<ListBackupsResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 41);
+  messageDesc(file_claviger_storage_v1_key_material, 45);
 
 /**
  * @generated from message claviger.storage.v1.RecordedBackup
@@ -1107,7 +1207,7 @@ export type RecordedBackup = Message<"claviger.storage.v1.RecordedBackup"> & {
  * Use `create(RecordedBackupSchema)` to create a new message.
  */
 export const RecordedBackupSchema: GenMessage<RecordedBackup> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 42);
+  messageDesc(file_claviger_storage_v1_key_material, 46);
 
 /**
  * @generated from message claviger.storage.v1.CreateKeyRequest
@@ -1191,7 +1291,7 @@ export type CreateKeyRequest = Message<"claviger.storage.v1.CreateKeyRequest"> &
  * Use `create(CreateKeyRequestSchema)` to create a new message.
  */
 export const CreateKeyRequestSchema: GenMessage<CreateKeyRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 43);
+  messageDesc(file_claviger_storage_v1_key_material, 47);
 
 /**
  * @generated from message claviger.storage.v1.CreateKeyResponse
@@ -1208,7 +1308,7 @@ export type CreateKeyResponse = Message<"claviger.storage.v1.CreateKeyResponse">
  * Use `create(CreateKeyResponseSchema)` to create a new message.
  */
 export const CreateKeyResponseSchema: GenMessage<CreateKeyResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 44);
+  messageDesc(file_claviger_storage_v1_key_material, 48);
 
 /**
  * @generated from message claviger.storage.v1.AddKeyVersionRequest
@@ -1262,7 +1362,7 @@ export type AddKeyVersionRequest = Message<"claviger.storage.v1.AddKeyVersionReq
  * Use `create(AddKeyVersionRequestSchema)` to create a new message.
  */
 export const AddKeyVersionRequestSchema: GenMessage<AddKeyVersionRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 45);
+  messageDesc(file_claviger_storage_v1_key_material, 49);
 
 /**
  * @generated from message claviger.storage.v1.AddKeyVersionResponse
@@ -1279,7 +1379,7 @@ export type AddKeyVersionResponse = Message<"claviger.storage.v1.AddKeyVersionRe
  * Use `create(AddKeyVersionResponseSchema)` to create a new message.
  */
 export const AddKeyVersionResponseSchema: GenMessage<AddKeyVersionResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 46);
+  messageDesc(file_claviger_storage_v1_key_material, 50);
 
 /**
  * @generated from message claviger.storage.v1.GetKeyMaterialRequest
@@ -1303,7 +1403,7 @@ export type GetKeyMaterialRequest = Message<"claviger.storage.v1.GetKeyMaterialR
  * Use `create(GetKeyMaterialRequestSchema)` to create a new message.
  */
 export const GetKeyMaterialRequestSchema: GenMessage<GetKeyMaterialRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 47);
+  messageDesc(file_claviger_storage_v1_key_material, 51);
 
 /**
  * @generated from message claviger.storage.v1.GetKeyMaterialResponse
@@ -1330,7 +1430,7 @@ export type GetKeyMaterialResponse = Message<"claviger.storage.v1.GetKeyMaterial
  * Use `create(GetKeyMaterialResponseSchema)` to create a new message.
  */
 export const GetKeyMaterialResponseSchema: GenMessage<GetKeyMaterialResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 48);
+  messageDesc(file_claviger_storage_v1_key_material, 52);
 
 /**
  * @generated from message claviger.storage.v1.ReserveUsesRequest
@@ -1359,7 +1459,7 @@ export type ReserveUsesRequest = Message<"claviger.storage.v1.ReserveUsesRequest
  * Use `create(ReserveUsesRequestSchema)` to create a new message.
  */
 export const ReserveUsesRequestSchema: GenMessage<ReserveUsesRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 49);
+  messageDesc(file_claviger_storage_v1_key_material, 53);
 
 /**
  * @generated from message claviger.storage.v1.ReserveUsesResponse
@@ -1378,7 +1478,7 @@ export type ReserveUsesResponse = Message<"claviger.storage.v1.ReserveUsesRespon
  * Use `create(ReserveUsesResponseSchema)` to create a new message.
  */
 export const ReserveUsesResponseSchema: GenMessage<ReserveUsesResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 50);
+  messageDesc(file_claviger_storage_v1_key_material, 54);
 
 /**
  * How a version came to be, signed by the generator (docs/formats.md).
@@ -1411,7 +1511,7 @@ export type GenerationRecord = Message<"claviger.storage.v1.GenerationRecord"> &
  * Use `create(GenerationRecordSchema)` to create a new message.
  */
 export const GenerationRecordSchema: GenMessage<GenerationRecord> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 51);
+  messageDesc(file_claviger_storage_v1_key_material, 55);
 
 /**
  * @generated from message claviger.storage.v1.GetGenerationRecordRequest
@@ -1435,7 +1535,7 @@ export type GetGenerationRecordRequest = Message<"claviger.storage.v1.GetGenerat
  * Use `create(GetGenerationRecordRequestSchema)` to create a new message.
  */
 export const GetGenerationRecordRequestSchema: GenMessage<GetGenerationRecordRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 52);
+  messageDesc(file_claviger_storage_v1_key_material, 56);
 
 /**
  * @generated from message claviger.storage.v1.GetGenerationRecordResponse
@@ -1457,7 +1557,7 @@ export type GetGenerationRecordResponse = Message<"claviger.storage.v1.GetGenera
  * Use `create(GetGenerationRecordResponseSchema)` to create a new message.
  */
 export const GetGenerationRecordResponseSchema: GenMessage<GetGenerationRecordResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key_material, 53);
+  messageDesc(file_claviger_storage_v1_key_material, 57);
 
 /**
  * KeyMaterialService carries wrapped material between storage and the generator. Nobody else may
@@ -1656,6 +1756,26 @@ export const KeyMaterialService: GenService<{
     methodKind: "unary";
     input: typeof ReserveUsesRequestSchema;
     output: typeof ReserveUsesResponseSchema;
+  },
+  /**
+   * The wrapping key of an import that was begun, for one use within its lifetime.
+   *
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.KeepImportKey
+   */
+  keepImportKey: {
+    methodKind: "unary";
+    input: typeof KeepImportKeyRequestSchema;
+    output: typeof KeepImportKeyResponseSchema;
+  },
+  /**
+   * Gives it out, once, to a generator that ends the import.
+   *
+   * @generated from rpc claviger.storage.v1.KeyMaterialService.TakeImportKey
+   */
+  takeImportKey: {
+    methodKind: "unary";
+    input: typeof TakeImportKeyRequestSchema;
+    output: typeof TakeImportKeyResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_claviger_storage_v1_key_material, 0);

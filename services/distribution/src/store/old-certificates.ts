@@ -8,7 +8,7 @@ import {
 } from "./certificates.ts";
 
 /** Profiles of Claviger's own: their certificates follow the CAs by themselves. */
-const ownProfiles = ["service", "attestation", "ocsp"];
+const ownProfiles = ["service", "attestation", "tickets", "ocsp"];
 
 interface Of {
   /** Of the CAs whose certificates are counted. */
