@@ -126,6 +126,11 @@ export class Ledger implements Disposable {
     });
   }
 
+  /** All places that must be there, of a table that has few. */
+  places(table: string, limit: number): string[] {
+    return this.placesAfter(table, "", limit).map(({ place }) => place);
+  }
+
   knowsAny(table: string): boolean {
     return this.#statements.any.get(this.#numbers.get(table)!) !== undefined;
   }

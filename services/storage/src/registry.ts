@@ -21,7 +21,7 @@ export interface Registry {
   actor: string;
   /** A record besides the request's own, in the same transaction. */
   record: (record: AuditRecord) => Promise<void>;
-  ledger: Pick<Ledger, "find" | "learn" | "whyOld">;
+  ledger: Pick<Ledger, "find" | "learn" | "places" | "whyOld">;
   /** Of a row that was changed outside Claviger. */
   tell: (finding: Finding) => void;
 }

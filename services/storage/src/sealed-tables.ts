@@ -4,12 +4,15 @@ import { sealedBackups } from "./store/backups.ts";
 import { sealedBindings } from "./store/bindings.ts";
 import { sealedAcknowledgements } from "./store/custody-acknowledgements.ts";
 import { sealedDestructionAcknowledgements, sealedDestructions } from "./store/destructions.ts";
+import { sealedEmergencies } from "./store/emergencies.ts";
+import { sealedEmergencyRules } from "./store/emergency-rules.ts";
+import { sealedFloors } from "./store/floors.ts";
 import { sealedGenerationEnds } from "./store/generation-ends.ts";
 import { sealedGroupMembers } from "./store/groups.ts";
 import { sealedHolds } from "./store/holds.ts";
 import { sealedInstallation } from "./store/installation.ts";
 import { sealedVersions } from "./store/key-versions.ts";
-import { sealedFloors } from "./store/keyring-floors.ts";
+import { sealedKeyringFloors } from "./store/keyring-floors.ts";
 import { sealedGenerations, sealedKeyrings } from "./store/keyrings.ts";
 import { sealedKeys } from "./store/keys.ts";
 import { sealedRecoveryKeys } from "./store/recovery-keys.ts";
@@ -40,5 +43,8 @@ export const sealedTables: readonly SealedTable[] = [
   sealedDestructions,
   sealedDestructionAcknowledgements,
   sealedBackups,
+  sealedEmergencyRules,
+  sealedEmergencies,
   sealedFloors,
+  sealedKeyringFloors,
 ];

@@ -23,7 +23,7 @@ const pauseMilliseconds = 20;
 const silenceMilliseconds = 15 * 60_000;
 const rememberedMax = 10_000;
 /** Of these, events and log lines do not say which row: `claviger doctor` does, to whoever may read the log. */
-const namesSomebody: ReadonlySet<string> = new Set(["role_bindings", "revocations"]);
+const namesSomebody: ReadonlySet<string> = new Set(["role_bindings", "revocations", "emergency_rules"]);
 
 /**
  * Tells of rows that were changed outside of Claviger: of those that somebody uses at once, and of the others when a

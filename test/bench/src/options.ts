@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { type ExchangeName, exchangeNames } from "./exchange.ts";
 import { type WorkloadName, workloadNames } from "./workloads.ts";
 
 export interface BenchOptions {
@@ -9,6 +10,7 @@ export interface BenchOptions {
   only: readonly WorkloadName[];
   /** How many keys storage is filled with, where that is to be measured. */
   registryScale: number | undefined;
+  exchange: readonly ExchangeName[];
 }
 
 export const usage = `usage: npm run bench -- [--json] [--rounds 5] [--seconds 3] [--only NAME,…] [--no-profile]
@@ -17,6 +19,7 @@ export const usage = `usage: npm run bench -- [--json] [--rounds 5] [--seconds 3
   --rounds N    how often each path is measured on each side, 1 to 50
   --seconds N   how long each time, 1 to 60; half of that for the signatures
   --only NAMES  of: ${workloadNames.join(", ")};
+                of keys that are handed out: ${exchangeNames.join(", ")}
                 or registry: storage filled with many keys, beside a thousand
   --scale N     how many keys that is, 1,000,000 where left out
   --no-profile  leaves out the CPU profiles at the end`;
@@ -46,14 +49,25 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" | { 
     const scale = Number(values.scale);
     if (!Number.isInteger(scale) || scale < 2000 || scale > 10_000_000)
       return { problem: "--scale takes 2,000 to 10,000,000" };
-    const unknown = only.find((name) => !isWorkload(name) && name !== "registry");
+    const unknown = only.find((name) => !isWorkload(name) && !isExchange(name) && name !== "registry");
     if (unknown !== undefined) return { problem: `--only names no path "${unknown}"` };
-    const registryScale = only.includes("registry") ? scale : undefined;
     const { json, profile } = values;
-    return { json, rounds, seconds, profile, only: only.filter(isWorkload), registryScale };
+    return {
+      json,
+      rounds,
+      seconds,
+      profile,
+      only: only.filter(isWorkload),
+      exchange: only.filter(isExchange),
+      registryScale: only.includes("registry") ? scale : undefined,
+    };
   } catch (error) {
     return { problem: (error as Error).message };
   }
+}
+
+function isExchange(name: string): name is ExchangeName {
+  return (exchangeNames as readonly string[]).includes(name);
 }
 
 function isWorkload(name: string): name is WorkloadName {

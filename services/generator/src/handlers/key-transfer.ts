@@ -19,7 +19,6 @@ export interface KeyTransferOptions {
   desk: ImportDesk;
   keyMaker: KeyMaker;
   keyStore: KeyStore;
-  now: () => Date;
   uses: UseReports;
 }
 
@@ -63,16 +62,15 @@ export function keyTransferHandlers({
   desk,
   keyMaker,
   keyStore,
-  now,
   uses,
 }: KeyTransferOptions): TransferHandlers {
   return {
     async beginImport({ name }, { caller }) {
-      const { id, lifetimeMilliseconds, publicKey } = await desk.begin(caller.uri, name);
+      const { expiresAt, id, publicKey } = await desk.begin(caller.uri, name);
       return {
         importId: id,
         wrappingPublicKey: publicKey,
-        expiresAt: timestampFromDate(new Date(now().getTime() + lifetimeMilliseconds)),
+        expiresAt: timestampFromDate(expiresAt),
       };
     },
     async importKey(request, context) {

@@ -12,6 +12,7 @@ import {
   type KeyVersion,
   KeyVersionSchema,
 } from "@claviger/proto/storage/v1/key_pb.ts";
+import type { Binding as AccessBinding } from "../access-rules.ts";
 import type { Hold } from "../holds.ts";
 import { datesOf, latestVersion } from "../key-dates.ts";
 import { detailsOf } from "../key-details.ts";
@@ -125,13 +126,17 @@ export function versionMessage(
   });
 }
 
-export function bindingMessage(row: BindingRow): Binding {
+/** Of a grant, with who made it and when. */
+export function bindingMessage(
+  row: AccessBinding & Partial<Pick<BindingRow, "createdBy" | "createdAt">>,
+): Binding {
   return create(BindingSchema, {
     id: row.id,
     role: row.role,
     identity: row.identity,
     resource: row.resource,
-    createdBy: row.createdBy,
-    createdAt: timestampFromDate(row.createdAt),
+    condition: row.condition,
+    ...(row.createdBy === undefined ? {} : { createdBy: row.createdBy }),
+    ...(row.createdAt === undefined ? {} : { createdAt: timestampFromDate(row.createdAt) }),
   });
 }

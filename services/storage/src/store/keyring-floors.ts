@@ -3,7 +3,7 @@ import type { RowSealer } from "@claviger/row-seal";
 import type { SealedTable } from "./sealed-table.ts";
 
 /** The shortest destruction period of a keyring's keys. */
-export interface FloorRow {
+export interface KeyringFloorRow {
   keyring: string;
   /** 0: none any more. */
   destroyAfterDaysMin: number;
@@ -11,26 +11,30 @@ export interface FloorRow {
   revision: number;
 }
 
-type Sealed = FloorRow & { seal: Buffer };
+type Sealed = KeyringFloorRow & { seal: Buffer };
 
 const columns = `keyring, destroy_after_days_min AS "destroyAfterDaysMin", set_at AS "setAt", revision, seal`;
 
-function open(sealer: RowSealer, { seal, ...row }: Sealed): FloorRow {
+function open(sealer: RowSealer, { seal, ...row }: Sealed): KeyringFloorRow {
   sealer.check("keyring_floors", row.keyring, { ...row }, seal);
   return row;
 }
 
 /** Undefined where nobody ever set one. */
-export async function findFloor(
+export async function findKeyringFloor(
   tx: Transaction,
   sealer: RowSealer,
   keyring: string,
-): Promise<FloorRow | undefined> {
+): Promise<KeyringFloorRow | undefined> {
   const [row] = await tx.query<Sealed>(`SELECT ${columns} FROM keyring_floors WHERE keyring = $1`, [keyring]);
   return row === undefined ? undefined : open(sealer, row);
 }
 
-export async function saveFloor(tx: Transaction, sealer: RowSealer, row: FloorRow): Promise<void> {
+export async function saveKeyringFloor(
+  tx: Transaction,
+  sealer: RowSealer,
+  row: KeyringFloorRow,
+): Promise<void> {
   await tx.query(
     `INSERT INTO keyring_floors (keyring, destroy_after_days_min, set_at, revision, seal) VALUES ($1, $2, $3, $4, $5)
      ON CONFLICT (keyring) DO UPDATE SET destroy_after_days_min = excluded.destroy_after_days_min,
@@ -45,11 +49,11 @@ export async function saveFloor(tx: Transaction, sealer: RowSealer, row: FloorRo
   );
 }
 
-export const sealedFloors: SealedTable = {
+export const sealedKeyringFloors: SealedTable = {
   name: "keyring_floors",
   columns,
   key: [{ column: "keyring", type: "text" }],
   changes: true,
-  revision: (row: FloorRow) => row.revision,
+  revision: (row: KeyringFloorRow) => row.revision,
   open,
 };
