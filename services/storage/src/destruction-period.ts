@@ -1,7 +1,7 @@
 import { DomainError } from "@claviger/domain-error";
-import { freshKeyringFloor } from "./freshness.ts";
+import { freshFloor } from "./freshness.ts";
 import { publish, type Registry } from "./registry.ts";
-import { saveKeyringFloor } from "./store/keyring-floors.ts";
+import { saveFloor } from "./store/keyring-floors.ts";
 import { lockKeyring } from "./store/keyrings.ts";
 
 const daysMin = 7;
@@ -10,7 +10,7 @@ const daysDefault = 30;
 
 /** The least that a keyring's keys wait; 0 where nobody set a floor. @throws DomainError `integrity` */
 export async function floorOf(registry: Registry, keyring: string): Promise<number> {
-  return (await freshKeyringFloor(registry, keyring))?.destroyAfterDaysMin ?? 0;
+  return (await freshFloor(registry, keyring))?.destroyAfterDaysMin ?? 0;
 }
 
 /** The period of a new key: what was asked for, or the default, and not under the floor. */
@@ -40,8 +40,8 @@ export async function setFloor(registry: Registry, keyring: string, days: number
   const { now, sealer, tx } = registry;
   // Of two who set it at once one waits, also where there is no row to lock yet.
   await lockKeyring(tx, keyring, "alone");
-  const known = await freshKeyringFloor(registry, keyring);
+  const known = await freshFloor(registry, keyring);
   const revision = (known?.revision ?? 0) + 1;
-  await saveKeyringFloor(tx, sealer, { keyring, destroyAfterDaysMin: days, setAt: now, revision });
+  await saveFloor(tx, sealer, { keyring, destroyAfterDaysMin: days, setAt: now, revision });
   await publish(registry, "keyring.configured", keyring, { destroyAfterDaysMin: days });
 }

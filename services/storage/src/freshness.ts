@@ -51,10 +51,7 @@ export async function freshKey(
 }
 
 /** Undefined where nobody ever set one. @throws DomainError `integrity` */
-export async function freshKeyringFloor(
-  registry: Registry,
-  keyring: string,
-): Promise<KeyringFloorRow | undefined> {
+export async function freshFloor(registry: Registry, keyring: string): Promise<KeyringFloorRow | undefined> {
   const read = async (): Promise<KeyringFloorRow[]> => {
     const row = await findKeyringFloor(registry.tx, registry.sealer, keyring);
     return row === undefined ? [] : [row];

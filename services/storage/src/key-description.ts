@@ -35,5 +35,7 @@ export async function describe(registry: Registry, key: KeyRow, change: Descript
   const next = await updateKey(registry.tx, registry.sealer, { ...key, owner: "", details });
   await indexDetails(registry, next);
   await publish(registry, "key.described", fullName(key), { keyId: key.id });
+  // Conditions of roles may ask about both.
+  await publish(registry, "access.changed", "descriptions");
   return next;
 }

@@ -60,9 +60,9 @@ import { Tampering, tellingSealer } from "./tampering.ts";
 
 const service = "storage";
 const purgeEveryMilliseconds = 5000;
+const emergencyEveryMilliseconds = 2000;
 /** They act by themselves wherever a key is read or used; this writes it down and tells of it. */
 const datesEveryMilliseconds = 1000;
-const emergencyEveryMilliseconds = 2000;
 
 const logger = createLogger(service);
 await runService(logger, start);
@@ -117,13 +117,6 @@ async function start(lifetime: Lifetime): Promise<void> {
     onTrouble: warn,
   });
   lifetime.onStop("purging", () => purging[Symbol.asyncDispose]());
-  const dates = new Rounds({
-    everyMilliseconds: datesEveryMilliseconds,
-    work: () => actOnOneDate({ work, open }),
-    waiting: "days of activation and expiry wait to be written down",
-    onTrouble: warn,
-  });
-  lifetime.onStop("dates", () => dates[Symbol.asyncDispose]());
   const emergencies = new Rounds({
     everyMilliseconds: emergencyEveryMilliseconds,
     work: () => endOneExpired({ database, open, onEmergency: emergencyLog(logger) }),
@@ -133,6 +126,13 @@ async function start(lifetime: Lifetime): Promise<void> {
   lifetime.onStop("emergencies", () => emergencies[Symbol.asyncDispose]());
   const observations = new Observations({ database, onTrouble: warn });
   lifetime.onStop("observations", () => observations[Symbol.asyncDispose]());
+  const dates = new Rounds({
+    everyMilliseconds: datesEveryMilliseconds,
+    work: () => actOnOneDate({ work, open }),
+    waiting: "days of activation and expiry wait to be written down",
+    onTrouble: warn,
+  });
+  lifetime.onStop("dates", () => dates[Symbol.asyncDispose]());
   const forgetting = forgetRequestsByTheHour(database, warn);
   lifetime.onStop("forgetting", () => forgetting[Symbol.asyncDispose]());
 

@@ -8,9 +8,9 @@ export interface BenchOptions {
   seconds: number;
   profile: boolean;
   only: readonly WorkloadName[];
+  exchange: readonly ExchangeName[];
   /** How many keys storage is filled with, where that is to be measured. */
   registryScale: number | undefined;
-  exchange: readonly ExchangeName[];
 }
 
 export const usage = `usage: npm run bench -- [--json] [--rounds 5] [--seconds 3] [--only NAME,…] [--no-profile]
@@ -51,6 +51,7 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" | { 
       return { problem: "--scale takes 2,000 to 10,000,000" };
     const unknown = only.find((name) => !isWorkload(name) && !isExchange(name) && name !== "registry");
     if (unknown !== undefined) return { problem: `--only names no path "${unknown}"` };
+    const registryScale = only.includes("registry") ? scale : undefined;
     const { json, profile } = values;
     return {
       json,
@@ -59,7 +60,7 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" | { 
       profile,
       only: only.filter(isWorkload),
       exchange: only.filter(isExchange),
-      registryScale: only.includes("registry") ? scale : undefined,
+      registryScale,
     };
   } catch (error) {
     return { problem: (error as Error).message };

@@ -30,11 +30,7 @@ export async function findKeyringFloor(
   return row === undefined ? undefined : open(sealer, row);
 }
 
-export async function saveKeyringFloor(
-  tx: Transaction,
-  sealer: RowSealer,
-  row: KeyringFloorRow,
-): Promise<void> {
+export async function saveFloor(tx: Transaction, sealer: RowSealer, row: KeyringFloorRow): Promise<void> {
   await tx.query(
     `INSERT INTO keyring_floors (keyring, destroy_after_days_min, set_at, revision, seal) VALUES ($1, $2, $3, $4, $5)
      ON CONFLICT (keyring) DO UPDATE SET destroy_after_days_min = excluded.destroy_after_days_min,
