@@ -75,7 +75,9 @@ test("a key whose export takes approvals is not delivered", async () => {
     exportable: true,
   });
   const officers = unique("officers");
-  await claviger.access.addGroupMember({ group: officers, identity: partner.uri });
+  for (const { uri } of [partner, bank]) {
+    await claviger.access.addGroupMember({ group: officers, identity: uri });
+  }
   const rule = { permission: "keys.export", resource: guarded, required: 1, group: officers };
   await claviger.approvals.setApprovalRule(rule);
   const refused = await refusalOf(deliverKey(claviger, { name: `${guarded}/k`, recipients: [bank.uri] }));

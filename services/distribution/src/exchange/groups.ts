@@ -58,7 +58,6 @@ export async function changeGroup(
   const { now, sealer, tx } = registry;
   const group = await findGroup(tx, sealer, name, "lock");
   if (group === undefined) throw new DomainError("not-found", `there is no group ${name}`);
-  if (does === "join") for (const member of members) await requireRecipient(registry, member);
   const [current] = await groupGenerations(tx, name, group.generation, 1);
   const generation = group.generation + 1;
   const tree = await MembersTree.load(tx, sealer, name, members);
