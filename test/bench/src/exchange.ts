@@ -1,5 +1,6 @@
 // Keys that are handed out: what they cost the services, beside the least that could make and seal them.
 import { randomBytes } from "node:crypto";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   type Claviger,
@@ -17,7 +18,6 @@ import { recipientKeyBytes, sealTicket } from "@claviger/key-ticket";
 import { readSupervisorFile } from "@claviger/local";
 import { createRecipient, sealSecret } from "@claviger/sealed-secret";
 import { SecretBytes } from "@claviger/secret-bytes";
-import { join } from "node:path";
 import { type BenchInstallation, trustDomain } from "./bench-installation.ts";
 import { processTimeSeconds, untilQuiet } from "./process-time.ts";
 
@@ -94,7 +94,11 @@ async function sessionKeys(
   const floor = median(floors);
   const ratio = (values: number[]): string => `${(median(values) / floor).toFixed(2)} of the bare loop`;
   return [
-    { path: "bare loop: HPKE and JWE", perCpuSecond: floor, note: "random key, both sealed; jose and @hpke/core" },
+    {
+      path: "bare loop: HPKE and JWE",
+      perCpuSecond: floor,
+      note: "random key, both sealed; jose and @hpke/core",
+    },
     { path: "session key, of the generator", perCpuSecond: median(alone), note: ratio(alone) },
     { path: "session key, of generator and distribution", perCpuSecond: median(both), note: ratio(both) },
   ];
@@ -108,7 +112,10 @@ async function bareLoop(): Promise<() => Promise<void>> {
   return async () => {
     using key = SecretBytes.take(randomBytes(32));
     using payload = SecretBytes.take(Buffer.concat([Buffer.from(statement), key.expose()]));
-    await Promise.all([sealSecret(one.publicKey, context, payload), sealTicket(other.publicKey, statement, key)]);
+    await Promise.all([
+      sealSecret(one.publicKey, context, payload),
+      sealTicket(other.publicKey, statement, key),
+    ]);
   };
 }
 
@@ -132,12 +139,20 @@ async function groupLeaves(installation: BenchInstallation, administrator: Clavi
     });
     const cpu = counted.generator + counted.distribution;
     const each = `${(counted.milliseconds / counted.operations).toFixed(1)} ms each, ${((cpu * 1000) / counted.operations).toFixed(1)} ms of CPU`;
-    rows.push({ path: `leave or join in a group of ${size}`, perCpuSecond: counted.operations / cpu, note: each });
+    rows.push({
+      path: `leave or join in a group of ${size}`,
+      perCpuSecond: counted.operations / cpu,
+      note: each,
+    });
   }
   return rows;
 }
 
-async function enrol(installation: BenchInstallation, administrator: Claviger, name: string): Promise<Claviger> {
+async function enrol(
+  installation: BenchInstallation,
+  administrator: Claviger,
+  name: string,
+): Promise<Claviger> {
   const { token } = await administrator.identities.createEnrollmentToken({ name });
   const joined = await enrollWithToken(token);
   const directory = join(installation.workDirectory, name);
@@ -192,6 +207,9 @@ function median(values: readonly number[]): number {
 
 export function exchangeText(rows: readonly ExchangeRow[]): string {
   return rows
-    .map(({ note, path, perCpuSecond }) => `${path.padEnd(44)}${perCpuSecond.toFixed(0).padStart(7)} / CPU-s   ${note}`)
+    .map(
+      ({ note, path, perCpuSecond }) =>
+        `${path.padEnd(44)}${perCpuSecond.toFixed(0).padStart(7)} / CPU-s   ${note}`,
+    )
     .join("\n");
 }

@@ -43,7 +43,14 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" | { 
     const only = values.only.split(",");
     const unknown = only.find((name) => !isWorkload(name) && !isExchange(name));
     if (unknown !== undefined) return { problem: `--only names no path "${unknown}"` };
-    return { json: values.json, rounds, seconds, profile: values.profile, only: only.filter(isWorkload), exchange: only.filter(isExchange) };
+    return {
+      json: values.json,
+      rounds,
+      seconds,
+      profile: values.profile,
+      only: only.filter(isWorkload),
+      exchange: only.filter(isExchange),
+    };
   } catch (error) {
     return { problem: (error as Error).message };
   }
