@@ -163,6 +163,18 @@ test("nobody else, no other role, no other place, no longer time, and no emergen
   expect((await outsider.emergencies.listEmergencies({})).emergencies).toEqual([]);
 });
 
+test("a rule that was changed counts as it is now, and is no finding of the scan", async () => {
+  const rule = { identity: keeper.uri, role: "user", resource: ring };
+  await emergencies.setEmergencyRule({ ...rule, minutesMax: 5 });
+  const opened = await keeper.emergencies.openEmergency({ role: "user", resource: ring, reason });
+  const { expiresAt, openedAt } = opened.emergency!;
+  expect(expiresAt!.seconds - openedAt!.seconds).toBe(300n);
+  await emergencies.setEmergencyRule({ ...rule, minutesMax: 60 });
+  const findings = [];
+  for await (const answer of house.claviger.registry.checkRegistry({})) findings.push(...answer.findings);
+  expect(findings).toEqual([]);
+});
+
 test("a repeat of the request opens one emergency, and too many without a review are refused", async () => {
   const requestId = crypto.randomUUID();
   const request = { requestId, role: "user", resource: ring, reason };

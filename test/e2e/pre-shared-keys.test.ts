@@ -127,12 +127,12 @@ test.skipIf(openssl === undefined)(
   "openssl s_server and s_client talk with a key of Claviger's",
   async () => {
     const name = await made();
-    const [ours, theirs] = [
-      await fetched(name, siteA, "--format", "openssl"),
-      await fetched(name, siteB, "--format", "openssl"),
-    ];
-    expect(ours).toEqual(theirs);
-    const options = ours.toString().trim().split(" ");
+    using ours = await fetchPreSharedKey(siteA, { name });
+    using theirs = await fetchPreSharedKey(siteB, { name });
+    const [options, same] = [ours, theirs].map((psk) =>
+      Buffer.from(formatPreSharedKey(psk, "openssl")).toString().trim().split(" "),
+    ) as [string[], string[]];
+    expect(same).toEqual(options);
     const server = spawn(openssl!, [
       "s_server",
       "-accept",

@@ -161,6 +161,7 @@ function rowSeal(fields: Fields) {
     resource: value(fields, "resource"),
     createdBy: value(fields, "createdBy"),
     createdAt: new Date(value(fields, "createdAt")),
+    ...(fields.condition === undefined ? {} : { condition: value(fields, "condition") }),
   };
   const sealer = createRowSealer(bytes(fields, "seal-key"));
   sealer.check(value(fields, "table"), "the vector", row, bytes(fields, "seal"));
@@ -326,6 +327,7 @@ export const recompute: Readonly<
   "material-envelope-public": materialEnvelope,
   "material-digest": digestOfMaterial,
   "row-seal": rowSeal,
+  "row-seal-condition": rowSeal,
   "audit-record": auditRecord,
   "audit-bundle": auditBundle,
   "audit-confirmation": auditConfirmation,

@@ -54,7 +54,7 @@ export function refused(text: string, why: string, range?: SourceRange, cause?: 
 
 function excerpt(text: string, { end, start }: SourceRange): string {
   const part = text.slice(start, Math.min(Math.max(end, start + 1), start + 40));
-  return part.replace(/\p{Cc}/gu, "\ufffd");
+  return part.replace(/\p{C}/gu, "\ufffd");
 }
 
 function lowered(text: string): string {

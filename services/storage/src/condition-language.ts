@@ -29,6 +29,11 @@ function compile(text: string): Condition {
   if (text.length > conditionCharactersMax) {
     throw refused(text, `it has ${text.length} characters, and at most ${conditionCharactersMax} are taken`);
   }
+  const strange = /[^\P{C}\n]/u.exec(text);
+  if (strange !== null) {
+    const range = { start: strange.index, end: strange.index + 1 };
+    throw refused(text, "it has a character that cannot be seen", range);
+  }
   const evaluate = parse(text);
   const reader = new ConditionReader(text);
   reader.read(evaluate.ast, undefined);

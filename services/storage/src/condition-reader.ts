@@ -34,6 +34,8 @@ const methods: ReadonlySet<string> = new Set([
 ]);
 const comparisons: ReadonlySet<string> = new Set(["<", "<=", ">", ">=", "==", "!="]);
 
+const durationPattern = /^[+-]?(\d{1,9}(\.\d{1,9})?(h|m|s|ms|us|ns)){1,6}$/;
+
 /** When the value of a condition may change though nothing else does. */
 export interface TimeDependence {
   /** At these moments, milliseconds since the epoch. */
@@ -99,10 +101,16 @@ export class ConditionReader {
     if (literal?.op !== "value" || typeof literal.args !== "string") {
       throw this.#refused(node, "timestamp and duration take a text that is written here");
     }
+    const [name] = node.op === "call" ? node.args : [""];
+    const exact = name === "timestamp" ? isMoment(literal.args) : durationPattern.test(literal.args);
+    if (!exact) {
+      const example = name === "timestamp" ? "2026-12-31T18:00:00Z" : "1h30m";
+      throw this.#refused(node, `${name} takes a text such as "${example}"`);
+    }
     try {
       language.parse(this.#text.slice(node.range.start, node.range.end))({});
     } catch (cause) {
-      throw this.#refused(node, (cause as { summary?: string }).summary ?? "this is no moment", cause);
+      throw this.#refused(node, (cause as { summary?: string }).summary ?? `this is no ${name}`, cause);
     }
   }
 
@@ -129,6 +137,14 @@ export class ConditionReader {
   #refused(node: ASTNode, why: string, cause?: unknown): DomainError {
     return refused(this.#text, why, node.range, cause);
   }
+}
+
+/** RFC 3339, and a day that there is: JavaScript takes the 30th of February for a day in March. */
+function isMoment(text: string): boolean {
+  const match = /^(\d{4})-(\d{2})-(\d{2})T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/.exec(text);
+  if (match === null) return false;
+  const [year, month, day] = match.slice(1, 4).map(Number) as [number, number, number];
+  return new Date(Date.UTC(year, month - 1, day)).getUTCDate() === day;
 }
 
 function childrenOf(node: ASTNode): ASTNode[] {

@@ -19,6 +19,7 @@ import {
   insertEmergencyRule,
   listEmergencyRules,
 } from "./store/emergency-rules.ts";
+import { justAfter } from "./store/withdrawals.ts";
 
 export const minutesMax = 1440;
 const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -35,12 +36,12 @@ export async function setEmergencyRule(
   if (wanted.minutesMax < 1 || wanted.minutesMax > minutesMax) {
     throw new DomainError("invalid-argument", `an emergency lasts 1 to ${minutesMax} minutes`);
   }
-  await removeRule(registry, wanted);
+  const replaces = await removeRule(registry, wanted);
   const rules = await listEmergencyRules(tx, sealer, "");
   if (rules.length >= emergencyRulesMax) {
     throw new DomainError("exhausted", `there are ${emergencyRulesMax} rules for emergencies already`);
   }
-  const row = { ...wanted, createdBy: by.uri, createdAt: now };
+  const row = { ...wanted, createdBy: by.uri, createdAt: replaces ? justAfter(now) : now };
   await insertEmergencyRule(tx, sealer, row);
   await publish(registry, "emergency.rule-changed", "rules");
   return row;

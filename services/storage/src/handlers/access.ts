@@ -1,5 +1,4 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Transaction } from "@claviger/database";
 import { hashRequest, once } from "@claviger/idempotency";
 import { parseIdentity } from "@claviger/identity";
@@ -25,7 +24,11 @@ import { allBindings, listBindings } from "../store/bindings.ts";
 import { deleteRevocation, insertRevocation } from "../store/revocations.ts";
 import { groupHandlers } from "./groups.ts";
 import { bindingMessage } from "./messages.ts";
+import { momentOf } from "./moments.ts";
 import { strengthOf } from "./posture.ts";
+
+/** Longer than anybody holds an answer, and within the contract's 32 bits. */
+const validMillisecondsMax = 86_400_000;
 
 export function accessHandlers(
   options: ConsentOptions & { trustDomain: string; observe: Observations["note"] },
@@ -85,7 +88,7 @@ export function accessHandlers(
       const registry = open(unit);
       const resource = checkResource(request.resource || "*");
       const permission = permissionNamed(request.permission);
-      const at = request.at === undefined ? registry.now : timestampDate(request.at);
+      const at = momentOf(request.at, registry.now);
       const occasion = { permission, resource, at };
       const decision = await explainAccess(registry, parseIdentity(request.identity), occasion);
       const { allowed, binding, conditionValue = "", emergency = "", reason } = decision;
@@ -134,5 +137,6 @@ export function accessHandlers(
 
 /** Never the zero that says "without an end": what ends within this millisecond is not held. */
 function validMilliseconds({ unchangedMilliseconds }: AccessDecision): number {
-  return unchangedMilliseconds === undefined ? 0 : Math.max(1, Math.floor(unchangedMilliseconds));
+  if (unchangedMilliseconds === undefined) return 0;
+  return Math.min(validMillisecondsMax, Math.max(1, Math.floor(unchangedMilliseconds)));
 }

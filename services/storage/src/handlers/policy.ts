@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
 import { hashRequest, once } from "@claviger/idempotency";
@@ -17,6 +17,7 @@ import { applyPolicy, readPolicy, whyNotApplied } from "../policy-application.ts
 import { checkChange, differenceOf, digestOf, type PolicyDifference, policyAfter } from "../policy-change.ts";
 import { checkQuestion, PolicyTrial, type Question } from "../policy-trial.ts";
 import type { Registry } from "../registry.ts";
+import { momentOf } from "./moments.ts";
 
 const questionsMax = 1000;
 
@@ -84,8 +85,7 @@ function counts({ difference }: SetPolicyResponse): Record<string, number> {
 }
 
 function questionOf({ at, identity, permission, resource }: PolicyQuestion, now: Date): Question {
-  const moment = at === undefined ? now : timestampDate(at);
-  return { identity, permission: permissionNamed(permission), resource, at: moment };
+  return { identity, permission: permissionNamed(permission), resource, at: momentOf(at, now) };
 }
 
 /** None is no change. */

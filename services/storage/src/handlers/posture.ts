@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Transaction } from "@claviger/database";
 import { hashRequest, once } from "@claviger/idempotency";
 import type { AuthenticationStrength } from "@claviger/identity";
@@ -15,6 +15,7 @@ import { raiseFloor, removeFloor, standingOf } from "../posture.ts";
 import type { Registry } from "../registry.ts";
 import type { FloorRow } from "../store/floors.ts";
 import { listStrengths, type StrengthRow } from "../store/identity-strengths.ts";
+import { momentOf } from "./moments.ts";
 
 const textCharactersMax = 64;
 const numberMax = 10_000_000;
@@ -47,7 +48,7 @@ export function postureHandlers(
         const row = await raiseFloor(registry, {
           by: caller,
           requirements: request.requirements,
-          effectiveAt: request.effectiveAt === undefined ? registry.now : timestampDate(request.effectiveAt),
+          effectiveAt: momentOf(request.effectiveAt, registry.now),
           strength: authentication,
         });
         return create(RaiseFloorResponseSchema, { floor: floorMessage(row) });
