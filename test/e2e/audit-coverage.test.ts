@@ -1,4 +1,5 @@
 import { createHash, generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { CallOptions, Claviger } from "@claviger/client";
 import { createRecipient } from "@claviger/sealed-secret";
 import { signRequest } from "@claviger/signed-request";
@@ -205,6 +206,25 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
     },
     setRotationPeriod: {
       call: (as, o) => as.keys.setRotationPeriod({ name: spare, rotationPeriodSeconds: 86_400n }, o),
+      resource: () => spare,
+    },
+    scheduleKey: {
+      call: (as, o) =>
+        as.keys.scheduleKey({ name: spare, expireAt: timestampFromMs(Date.now() + 86_400_000) }, o),
+      resource: () => spare,
+    },
+    describeKey: {
+      call: (as, o) => as.keys.describeKey({ name: spare, labels: { covered: secret } }, o),
+      resource: () => spare,
+    },
+    setKeyringFloor: {
+      call: (as, o) => as.keys.setKeyringFloor({ name: keyring, destroyAfterDaysMin: 7 }, o),
+      ...onKeyring,
+    },
+    listKeyCallers: { call: (as, o) => as.keys.listKeyCallers({ name }, o), ...onKey },
+    destroyHeldKey: {
+      call: (as, o) => as.keys.destroyHeldKey({ name: spare }, o),
+      outcome: "failed",
       resource: () => spare,
     },
     placeHold: {

@@ -35,7 +35,9 @@ interface FoundRow extends Finding {
 }
 
 const pageMax = 500;
-const incompleteMax = 1000;
+/** Of which versions are counted at a time. */
+const keysOfPageMax = 1000;
+const firstId = "00000000-0000-0000-0000-000000000000";
 
 export interface ScanParts {
   database: Database;
@@ -61,14 +63,20 @@ export async function* scanRegistry(parts: ScanParts): AsyncGenerator<ScanPage> 
     } while (after !== undefined);
   }
   for (const table of sealedTables) yield* missingRows(parts, table);
-  const incomplete = await database.transaction((tx) => listIncompleteKeys(tx, incompleteMax));
-  const findings = incomplete.map(({ currentVersion, name, versions }) => ({
-    table: "key_versions",
-    row: name,
-    key: name,
-    what: `${name} is at version ${currentVersion}, and ${versions} versions of it are there`,
-  }));
-  yield { rows: 0, findings };
+  for (let after: string | undefined = firstId; after !== undefined; ) {
+    const from: string = after;
+    const { end, incomplete } = await database.transaction((tx) =>
+      listIncompleteKeys(tx, from, keysOfPageMax),
+    );
+    const findings = incomplete.map(({ latestVersion, name, versions }) => ({
+      table: "key_versions",
+      row: name,
+      key: name,
+      what: `${name} is at version ${latestVersion}, and ${versions} versions of it are there`,
+    }));
+    yield { rows: 0, findings };
+    after = end;
+  }
 }
 
 async function wrongRows(

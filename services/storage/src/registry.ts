@@ -1,3 +1,5 @@
+import type { AuditRecord } from "@claviger/audit-record";
+import type { ColumnCipher } from "@claviger/column-cipher";
 import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
 import { type DomainEvent, insertEvent } from "@claviger/outbox";
@@ -6,13 +8,19 @@ import { freshKey } from "./freshness.ts";
 import type { Ledger } from "./ledger.ts";
 import { parseKeyName } from "./names.ts";
 import type { Finding } from "./registry-scan.ts";
+import { findKeyring, type KeyringRow } from "./store/keyrings.ts";
 import type { KeyRow } from "./store/keys.ts";
 
 /** What every operation on the registry needs; one for each transaction. */
 export interface Registry {
   tx: Transaction;
   sealer: RowSealer;
+  columns: ColumnCipher;
   now: Date;
+  /** Who acts where nobody asked: this service. */
+  actor: string;
+  /** A record besides the request's own, in the same transaction. */
+  record: (record: AuditRecord) => Promise<void>;
   ledger: Pick<Ledger, "find" | "learn" | "places" | "whyOld">;
   /** Of a row that was changed outside Claviger. */
   tell: (finding: Finding) => void;
@@ -35,6 +43,13 @@ export async function requireKey(
     });
   }
   return key;
+}
+
+/** @throws DomainError `not-found` */
+export async function requireKeyring({ sealer, tx }: Registry, name: string): Promise<KeyringRow> {
+  const keyring = await findKeyring(tx, sealer, name);
+  if (keyring === undefined) throw new DomainError("not-found", `there is no keyring ${name}`);
+  return keyring;
 }
 
 export async function publish(
