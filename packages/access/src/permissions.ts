@@ -37,6 +37,7 @@ export const permissions = [
   "certificates.issue",
   "certificates.get",
   "certificates.revoke",
+  "authorities.manage",
   "rotation.get",
   "rotation.subscribe",
   "audit.read",
