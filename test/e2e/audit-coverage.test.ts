@@ -325,6 +325,15 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       outcome: "failed",
       outsider: "failed",
     },
+    beginDrill: {
+      call: (as, o) =>
+        as.backup.beginDrill(
+          { backupId: randomUUID(), madeAt: new Date().toISOString(), recoveryKey: "0011223344556677" },
+          o,
+        ),
+    },
+    endDrill: { call: (as, o) => as.backup.endDrill({ drillId: randomUUID() }, o), outcome: "failed" },
+    listDrills: { call: (as, o) => as.backup.listDrills({}, o) },
     attestBackup: {
       call: async (as, o) => {
         const { recoveryKey } = await claviger.backup.getCustody({});

@@ -28,7 +28,7 @@ try {
   if (flags.json) console.log(JSON.stringify(created));
   else console.log(text(created));
 } catch (cause) {
-  printError(cause);
+  printError(cause, flags);
   process.exitCode = exitCodeOf(cause);
 }
 
@@ -54,7 +54,9 @@ async function create(file: string): Promise<CreatedBackup> {
   using claviger = createClaviger({ config: flags.config ?? layout.configurationFile });
   const database = await connectAsSuperuser(layout, portsOf(running.basePort).postgresql, databaseName);
   try {
-    const onProgress = (message: string): void => console.error(`claviger: ${message}`);
+    const onProgress = (message: string): void => {
+      if (!flags.json) console.error(`claviger: ${message}`);
+    };
     return await createBackup({ claviger, database, file, keepDays, onProgress });
   } finally {
     await database.end();

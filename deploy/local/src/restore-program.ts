@@ -11,7 +11,7 @@ import type { Client } from "pg";
 import { type Accounts, ensureAccounts } from "./accounts.ts";
 import { type Opened, openedDirectory, type RestoreFiles, runRestoreStep } from "./backup/opened.ts";
 import { keysThere, replaceRows } from "./backup/rows.ts";
-import { appliedMigrations, requireSameTables, tablesOf } from "./backup/tables.ts";
+import { requireSameVersion } from "./backup/tables.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { readSettings } from "./local-settings.ts";
@@ -29,13 +29,16 @@ const { values: flags } = parseArgs({
     "known-as": { type: "string" },
     step: { type: "string" },
     replace: { type: "boolean" },
+    json: { type: "boolean" },
   },
 });
 const clone = new URL("../../..", import.meta.url).pathname.replace(/\/$/, "");
 const layout = layoutOf(flags.state ?? "", { knownAs: flags["known-as"] });
 const files = JSON.parse(process.env.CLAVIGER_RESTORE_FILES ?? "{}") as RestoreFiles;
 const postgresqlStopMilliseconds = 8_000;
-const notice = (message: string): void => console.error(`claviger: ${message}`);
+const notice = (message: string): void => {
+  if (!flags.json) console.error(`claviger: ${message}`);
+};
 
 try {
   const accounts = await ensureAccounts();
@@ -44,7 +47,7 @@ try {
 } catch (cause) {
   // What was opened stays for no longer than it is wanted; a restore that has begun opens it again.
   await rm(openedDirectory(layout), { recursive: true, force: true });
-  printError(cause);
+  printError(cause, flags);
   process.exitCode = exitCodeOf(cause);
 }
 
@@ -108,15 +111,7 @@ async function restore(accounts: Accounts): Promise<void> {
 /** Before anything is changed. Ends the connection. */
 async function requireRestorable(database: Client, opened: Opened): Promise<void> {
   try {
-    requireSameTables(
-      await tablesOf(database),
-      opened.tables.filter(({ columns }) => columns !== undefined),
-    );
-    if (JSON.stringify(await appliedMigrations(database)) !== JSON.stringify(opened.migrations)) {
-      throw new DomainError("failed-precondition", "the backup is of another version of Claviger's tables", {
-        hint: "restore it with the version that made it, and then upgrade",
-      });
-    }
+    await requireSameVersion(database, opened);
     const there = await keysThere(database);
     if (there > 0 && flags.replace !== true && !existsSync(layout.restoring)) {
       throw new DomainError(

@@ -25,7 +25,7 @@ const layout = layoutOf(stateDirectoryOf(clone, process.env));
 try {
   process.exitCode = await restore();
 } catch (cause) {
-  printError(cause);
+  printError(cause, flags);
   process.exitCode = exitCodeOf(cause);
 }
 
@@ -43,7 +43,10 @@ async function restore(): Promise<number> {
   const refused = await runStep("open", files);
   if (refused !== 0) return refused;
   const ran = runningInstallation(layout) !== undefined;
-  if (ran) console.error(`claviger: ${await stopInstallation(layout)}`);
+  if (ran) {
+    const stopped = await stopInstallation(layout);
+    if (!flags.json) console.error(`claviger: ${stopped}`);
+  }
   const failed = await runStep("restore", files);
   const whole = !existsSync(layout.restoring);
   if (ran && whole) await startAgain();
@@ -66,7 +69,11 @@ async function runStep(step: "open" | "restore", files: object): Promise<number>
     clone,
     stateDirectory: layout.stateDirectory,
     entry: "deploy/local/src/restore-program.ts",
-    arguments: ["--step", step, ...(flags.replace ? ["--replace"] : [])],
+    arguments: [
+      ...["--step", step],
+      ...(flags.replace ? ["--replace"] : []),
+      ...(flags.json ? ["--json"] : []),
+    ],
     environment: { ...process.env, CLAVIGER_RESTORE_FILES: JSON.stringify(files) },
   });
   return ended(

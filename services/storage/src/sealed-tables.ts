@@ -4,6 +4,7 @@ import { sealedBackups } from "./store/backups.ts";
 import { sealedBindings } from "./store/bindings.ts";
 import { sealedAcknowledgements } from "./store/custody-acknowledgements.ts";
 import { sealedDestructionAcknowledgements, sealedDestructions } from "./store/destructions.ts";
+import { sealedDrills } from "./store/drills.ts";
 import { sealedGenerationEnds } from "./store/generation-ends.ts";
 import { sealedGroupMembers } from "./store/groups.ts";
 import { sealedHolds } from "./store/holds.ts";
@@ -38,4 +39,5 @@ export const sealedTables: readonly SealedTable[] = [
   sealedDestructions,
   sealedDestructionAcknowledgements,
   sealedBackups,
+  sealedDrills,
 ];

@@ -4,6 +4,7 @@ import { defineCommand } from "../define-command.ts";
 import { runHostProgram, stateEnvironment } from "../host-program.ts";
 import { shortIdentity, table } from "../output.ts";
 import { register as registerCustodians } from "./custodians.ts";
+import { register as registerDrill } from "./drill.ts";
 
 export function register(program: Command): void {
   const backup = program
@@ -73,4 +74,5 @@ export function register(program: Command): void {
       process.exitCode = await runHostProgram("restore", [...line, ...flags], environment);
     },
   });
+  registerDrill(backup);
 }

@@ -14,6 +14,7 @@ import type { CeremonyTranscript } from "../ceremony/transcript.ts";
 import type { TestedRandom } from "../health/tested-random.ts";
 import type { Hsm } from "../hsm/port.ts";
 import { custodyHandlers } from "./custody.ts";
+import { drillHandlers } from "./drill.ts";
 
 export interface BackupOptions {
   hsm: Hsm;
@@ -39,6 +40,7 @@ export function backupHandlers(options: BackupOptions): Handlers<typeof BackupSe
   const { beginBackup } = BackupService.method;
   return {
     ...custodyHandlers(options),
+    ...drillHandlers(options),
     async listBackups() {
       const { backups } = await options.storage.listBackups({});
       return {

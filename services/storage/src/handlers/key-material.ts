@@ -20,6 +20,7 @@ import { reserveUses } from "../uses.ts";
 import { admitOriginal } from "./admit-original.ts";
 import { custodyHandlers } from "./custody.ts";
 import { destructionHandlers } from "./destruction.ts";
+import { drillHandlers } from "./drills.ts";
 import { generationHandlers } from "./keyring-generations.ts";
 import { keyMessage, keyringMessage, versionMessage } from "./messages.ts";
 
@@ -30,6 +31,7 @@ export function keyMaterialHandlers(
     ...generationHandlers(open),
     ...custodyHandlers(open),
     ...destructionHandlers(open),
+    ...drillHandlers(open),
     async createKeyring(request, context) {
       const registry = open(context.unit);
       const original = await admitOriginal(registry, request.original, "keyrings.create", request.name);
