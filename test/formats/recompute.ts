@@ -22,6 +22,7 @@ import { pageToken, readPageToken } from "../../packages/rpc/src/pages.ts";
 import { formatToken, hashSecret, secretOf } from "../../services/distribution/src/enrollment.ts";
 import { checkAlgorithm, checkProtection } from "../../services/generator/src/algorithm-choice.ts";
 import { algorithmRow } from "../../services/generator/src/algorithms.ts";
+import { type DrillReport, sealDrillReport } from "../../services/generator/src/ceremony/drill-report.ts";
 import { encodeHeader, parseCiphertext, uuidBytes } from "../../services/generator/src/ciphertext.ts";
 import { recoveryKeyId } from "../../services/generator/src/hsm/recovery-key.ts";
 import { padSecret, unpadSecret } from "../../services/generator/src/hsm/wrapped-secret.ts";
@@ -296,6 +297,14 @@ function errorTrailers(fields: Fields) {
   };
 }
 
+async function drillReport(fields: Fields): Promise<Record<string, string>> {
+  const report = JSON.parse(value(fields, "report")) as DrillReport;
+  const mac = (data: Uint8Array): Buffer =>
+    createHmac("sha256", bytes(fields, "binding-key")).update(data).digest();
+  const sealed = await sealDrillReport(report, mac);
+  return { report: sealed.report.toString("utf8"), mac: hex(sealed.mac) };
+}
+
 /** What the code makes of each vector's inputs; what it says must stand in the vector, field by field. */
 export const recompute: Readonly<
   Record<string, (fields: Fields) => Record<string, string> | Promise<Record<string, string>>>
@@ -317,6 +326,7 @@ export const recompute: Readonly<
   "enrolment-token": enrolmentToken,
   "recovery-wrap": recoveryWrap,
   backup,
+  "drill-report": drillReport,
   approval,
   "page-token": pages,
   "derived-uuid": derivedId,

@@ -47,7 +47,7 @@ let postgresql: Postgresql | undefined;
 let ending: Promise<void> | undefined;
 
 if (await takeScratch(scratch)) {
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, interrupt);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, interrupt);
   const parent = process.ppid;
   setInterval(() => process.ppid !== parent && interrupt(), lookMilliseconds).unref();
   try {
