@@ -220,6 +220,7 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       call: (as, o) => as.access.decideAccess({ identity, permission: "keys.get", resource: name }, o),
       outcome: "refused",
     },
+    listRevocations: { call: (as, o) => as.access.listRevocations({}, o), outcome: "refused" },
     recordRevocation: {
       call: (as, o) => as.access.recordRevocation({ identity, revoked: true }, o),
       outcome: "refused",
@@ -343,6 +344,13 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
     },
   },
   registry: {
+    listEndings: {
+      call: async (as, o) => {
+        for await (const _ of as.registry.listEndings({}, o)) {
+          // Until it is done.
+        }
+      },
+    },
     checkRegistry: {
       call: async (as, o) => {
         for await (const _ of as.registry.checkRegistry({}, o)) {

@@ -2,8 +2,6 @@ import { execFile } from "node:child_process";
 import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { layoutOf, portsOf } from "@claviger/local";
-import { Client } from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { algorithms } from "../../services/generator/src/algorithms.ts";
 import { OwnInstallation } from "../harness/own-installation.ts";
@@ -34,24 +32,6 @@ function drill(...args: string[]) {
 
 async function held(): Promise<{ id: string; outcome: string; reason: string; endedAt: string }[]> {
   return (await house.cli("--json", "backup", "drill", "--list")).json().drills;
-}
-
-async function superuser(sql: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
-  const layout = layoutOf(house.stateDirectory);
-  const { basePort } = JSON.parse(readFileSync(layout.settingsFile, "utf8")) as { basePort: number };
-  const client = new Client({
-    host: layout.postgresql.socketDirectory,
-    port: portsOf(basePort).postgresql,
-    database: "claviger",
-    user: "postgres",
-    password: readFileSync(layout.postgresql.superuserPassword, "utf8").trim(),
-  });
-  await client.connect();
-  try {
-    return (await client.query(sql, values)).rows;
-  } finally {
-    await client.end();
-  }
 }
 
 /** Processes that have to do with the scratch directory. */
@@ -114,7 +94,9 @@ afterAll(() => house?.[Symbol.asyncDispose]());
 test("a drill proves keys of each algorithm and protection, and its signed report verifies offline", {
   timeout: 180_000,
 }, async () => {
-  const before = await superuser("SELECT id, state, current_version, seal FROM storage.keys ORDER BY id");
+  const before = await house.superuser(
+    "SELECT id, state, current_version, seal FROM storage.keys ORDER BY id",
+  );
   const supervisor = join(house.stateDirectory, "run", "supervisor.json");
   const running = readFileSync(supervisor, "utf8");
   const out = inWork("drill.json");
@@ -134,7 +116,7 @@ test("a drill proves keys of each algorithm and protection, and its signed repor
       expect(by, kind).toBe(expected);
     }
   }
-  const [{ count }] = (await superuser(
+  const [{ count }] = (await house.superuser(
     "SELECT count(*)::integer AS count FROM storage.key_versions WHERE material IS NOT NULL",
   )) as [{ count: number }];
   expect(report.bound).toBe(count);
@@ -155,9 +137,9 @@ test("a drill proves keys of each algorithm and protection, and its signed repor
   for (const method of ["BeginDrill", "EndDrill"]) expect(search.stdout).toContain(`BackupService/${method}`);
   await expectNothingLeft();
   expect(readFileSync(supervisor, "utf8")).toBe(running);
-  expect(await superuser("SELECT id, state, current_version, seal FROM storage.keys ORDER BY id")).toEqual(
-    before,
-  );
+  expect(
+    await house.superuser("SELECT id, state, current_version, seal FROM storage.keys ORDER BY id"),
+  ).toEqual(before);
 });
 
 test("a wrong share is told apart from a damaged backup, and both are kept as failed", {
@@ -241,7 +223,7 @@ test("who interrupts a drill gets everything cleared away", { timeout: 120_000 }
 test("material that was changed in the database before the backup was made is found, and the key named", {
   timeout: 120_000,
 }, async () => {
-  await superuser(
+  await house.superuser(
     `UPDATE storage.key_versions v SET material = o.material FROM storage.key_versions o, storage.keys k, storage.keys p
      WHERE k.id = v.key_id AND k.name = 'hmac-sha256-software' AND p.id = o.key_id AND p.name = 'ed25519-software'`,
   );

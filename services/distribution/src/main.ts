@@ -30,6 +30,7 @@ import { enrollmentHandlers, identityHandlers } from "./handlers/identity.ts";
 import { certificatePolicy, enrollmentPolicy, identityPolicy } from "./policy.ts";
 import { createPublicHttp } from "./public-http.ts";
 import type { Registry } from "./registry.ts";
+import { settleRestored } from "./restored.ts";
 import { RevocationLists } from "./revocation-lists.ts";
 
 const service = "distribution";
@@ -73,6 +74,9 @@ async function start(lifetime: Lifetime): Promise<void> {
 
   const authorities = await untilItWorks(warn, () =>
     openAuthorities({ inTransaction, generator, trustDomain, publicHttpAddress }),
+  );
+  await untilItWorks(warn, () =>
+    settleRestored({ directory: settings.directory, work, open, storage, trustDomain }),
   );
   const { firstAdministratorHash } = settings;
   if (firstAdministratorHash !== undefined) {

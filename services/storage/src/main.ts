@@ -76,7 +76,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     onTrouble: warn,
   });
   lifetime.onStop("tampering", () => tampering[Symbol.asyncDispose]());
-  await settleRestored({ path: restored, work, open, trustDomain });
+  await settleRestored({ directory: settings.directory, work, open, trustDomain });
   const knownBefore = ledger.knowsAny("installation");
   await database.transaction((tx) => bindFirstAdministrator(open(tx), { knownBefore, trustDomain }));
   const onPurged = (name: string): void => logger.info("a key was destroyed", { name });
@@ -104,7 +104,11 @@ async function start(lifetime: Lifetime): Promise<void> {
       register(KeyService, keyPolicy, keyHandlers(open)),
       register(AccessService, accessPolicy, accessHandlers({ database, open, trustDomain })),
       register(ApprovalService, approvalPolicy, approvalHandlers({ database, open })),
-      register(RegistryService, registryPolicy, registryHandlers({ database, ledger, sealer: plainSealer })),
+      register(
+        RegistryService,
+        registryPolicy,
+        registryHandlers({ database, ledger, sealer: plainSealer, trustDomain }),
+      ),
       register(KeyMaterialService, keyMaterialPolicy, keyMaterialHandlers(open)),
     ],
   });

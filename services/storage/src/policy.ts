@@ -43,6 +43,7 @@ export const keyPolicy: Policy<typeof KeyService> = {
 
 export const registryPolicy: Policy<typeof RegistryService> = {
   checkRegistry: { callers: "anyone", permission: "audit.read" },
+  listEndings: { callers: "anyone", permission: "backup.create" },
 };
 
 export const accessPolicy: Policy<typeof AccessService> = {
@@ -74,6 +75,7 @@ export const accessPolicy: Policy<typeof AccessService> = {
         ? "a checkpoint is its own record"
         : undefined,
   },
+  listRevocations: { callers: ["distribution"] },
   recordRevocation: { callers: ["distribution"], subject: (request) => request.identity },
 };
 

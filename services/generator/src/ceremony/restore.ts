@@ -4,6 +4,7 @@ import { readSettings } from "@claviger/config";
 import type { SecretBytes } from "@claviger/secret-bytes";
 import { recoveryKeyId } from "../hsm/recovery-key.ts";
 import { restoreToken } from "../hsm/token-restoration.ts";
+import { checkEndings } from "./checked-endings.ts";
 import { recoveryKeyOfShares } from "./given-shares.ts";
 import { openBackup, requireGenuineBackup } from "./opened-backup.ts";
 import {
@@ -37,6 +38,8 @@ const settings = readSettings(process.env, (reader) => ({
   tokenLabel: reader.text("CLAVIGER_PKCS11_TOKEN_LABEL", "claviger"),
   step: reader.choice("CLAVIGER_RESTORE_STEP", ["open", "token"]),
   shares: reader.integer("CLAVIGER_RESTORE_SHARES", { min: 1, max: 16 }),
+  /** Files of what was ended since, open after the shares. */
+  endings: reader.integer("CLAVIGER_RESTORE_ENDINGS", { min: 0, max: 8, fallback: 0 }),
 }));
 const restored = join(settings.directory, "restore");
 
@@ -63,7 +66,17 @@ async function open(recoveryKey: SecretBytes): Promise<void> {
   const { id, createdAt } = opened.manifest;
   const facts = { id, createdAt, manifestSha256: opened.manifestSha256 };
   writeFileSync(openedFactsFile(restored), JSON.stringify(facts), { mode: 0o600 });
-  const answer = { ...opened.manifest, tables: opened.sections, recoveryKey: recoveryKeyId(recoveryKey) };
+  const endings = [];
+  for (let at = 0; at < settings.endings; at += 1) {
+    const source = createReadStream("", { fd: 3 + settings.shares + at });
+    endings.push(await checkEndings(source, recoveryKey, transcript.recoveryWraps["seal-storage"]));
+  }
+  const answer = {
+    ...opened.manifest,
+    tables: opened.sections,
+    recoveryKey: recoveryKeyId(recoveryKey),
+    endings,
+  };
   process.stdout.write(JSON.stringify(answer));
 }
 

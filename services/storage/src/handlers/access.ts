@@ -26,7 +26,7 @@ import {
   listBindings,
   lockOfRole,
 } from "../store/bindings.ts";
-import { deleteRevocation, insertRevocation } from "../store/revocations.ts";
+import { deleteRevocation, insertRevocation, listRevocations } from "../store/revocations.ts";
 import { groupHandlers } from "./groups.ts";
 import { bindingMessage } from "./messages.ts";
 
@@ -110,6 +110,15 @@ export function accessHandlers(
       const { allowed, needsApproval = false, reason } = await decideAccess(open(unit), request);
       note({ permission: request.permission, allowed });
       return { allowed, reason, needsApproval };
+    },
+    async listRevocations(request, { unit }) {
+      const limit = pageSize(request.pageSize);
+      const after = readPageToken(request.pageToken);
+      const rows = await listRevocations(unit, open(unit).sealer, after, limit);
+      return {
+        revocations: rows.map(({ reason, subject }) => ({ subject, reason })),
+        nextPageToken: pageToken(rows.length < limit ? undefined : rows.at(-1)?.subject),
+      };
     },
     async recordRevocation(request, { unit, note }) {
       const registry = open(unit);
