@@ -57,13 +57,13 @@ export async function readSealedPage(
 ): Promise<SealedPage> {
   const names = key.map(({ column }) => column).join(", ");
   const places = key.map(({ type }, at) => `$${at + 2}::${type}`).join(", ");
-  const found = await tx.query<{ place: string[] }>(
-    `SELECT ${columns}, ARRAY[${key.map(({ column }) => `${column}::text`).join(", ")}] AS place FROM ${name}
+  const found = await tx.query<{ placeOfRow: string[] }>(
+    `SELECT ${columns}, ARRAY[${key.map(({ column }) => `${column}::text`).join(", ")}] AS "placeOfRow" FROM ${name}
      ${after === undefined ? "" : `WHERE (${names}) > (${places})`} ORDER BY ${names} LIMIT $1`,
     [limit, ...(after ?? [])],
   );
   return {
-    rows: found.map(({ place: _, ...row }) => row),
-    end: found.length < limit ? undefined : found.at(-1)!.place,
+    rows: found.map(({ placeOfRow: _, ...row }) => row),
+    end: found.length < limit ? undefined : found.at(-1)!.placeOfRow,
   };
 }
