@@ -23,6 +23,8 @@ type Services = Pick<
   | "audit"
   | "backup"
   | "registry"
+  | "distributionRows"
+  | "rotationRows"
 >;
 type Outcome = "allowed" | "refused" | "failed";
 
@@ -340,6 +342,24 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
         const { recoveryKey } = await claviger.backup.getCustody({});
         const manifestDigest = randomBytes(32);
         return as.backup.attestBackup({ backupId: randomUUID(), manifestDigest, recoveryKey }, o);
+      },
+    },
+  },
+  distributionRows: {
+    checkRows: {
+      call: async (as, o) => {
+        for await (const _ of as.distributionRows.checkRows({}, o)) {
+          // Until it is done.
+        }
+      },
+    },
+  },
+  rotationRows: {
+    checkRows: {
+      call: async (as, o) => {
+        for await (const _ of as.rotationRows.checkRows({}, o)) {
+          // Until it is done.
+        }
       },
     },
   },

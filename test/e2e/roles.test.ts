@@ -2,11 +2,13 @@ import { create, type DescMethod, type DescService } from "@bufbuild/protobuf";
 import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import { RowService as DistributionRowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
+import { RowService as RotationRowService } from "@claviger/proto/rotation/v1/rows_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
@@ -43,8 +45,10 @@ const served: readonly [At, DescService, Readonly<Record<string, AnyRow>>][] = [
   ["generator", CheckpointService, generator.checkpointPolicy],
   ["distribution", IdentityService, distribution.identityPolicy],
   ["distribution", CertificateService, distribution.certificatePolicy],
+  ["distribution", DistributionRowService, distribution.rowPolicy],
   ["rotation", RotationService, rotation.rotationPolicy],
   ["rotation", SubscriptionService, rotation.subscriptionPolicy],
+  ["rotation", RotationRowService, rotation.rowPolicy],
   ["audit", AuditService, audit.auditPolicy],
 ];
 const roleNames = ["administrator", "user", "auditor"] as const;

@@ -145,7 +145,7 @@ async function requireRestorable(database: Client, opened: Opened): Promise<void
 /** Certificates of a CA that is there again, a bus without what the other database had sent, and a note for storage. */
 async function finish(accounts: Accounts, ports: Ports, trustDomain: string, opened: Opened): Promise<void> {
   await giveEndings(accounts, opened);
-  for (const service of ["storage", "distribution"] as const) {
+  for (const service of ["storage", "distribution", "rotation"] as const) {
     await writeOwnedFile(
       join(layout.serviceDirectory(service), "restored.json"),
       JSON.stringify({ backup: opened.id, madeAt: opened.createdAt }),

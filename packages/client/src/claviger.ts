@@ -4,10 +4,12 @@ import { serviceIdentity, TlsIdentity } from "@claviger/identity";
 import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import { RowService as DistributionRowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CryptographyService, type OperationResult } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
+import { RowService as RotationRowService } from "@claviger/proto/rotation/v1/rows_pb.ts";
 import { type GetStatusResponse, StatusService } from "@claviger/proto/status/v1/status_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
@@ -54,6 +56,9 @@ export interface Claviger extends Disposable {
   readonly certificates: Client<typeof CertificateService>;
   readonly rotation: Client<typeof RotationService>;
   readonly subscriptions: Client<typeof SubscriptionService>;
+  /** Distribution's and rotation's own rows. */
+  readonly distributionRows: Client<typeof DistributionRowService>;
+  readonly rotationRows: Client<typeof RotationRowService>;
   readonly audit: Client<typeof AuditService>;
   /**
    * Many operations over one stream: what is ready together goes together, and results come as they finish, in
@@ -131,6 +136,12 @@ export function createClaviger(options: ClavigerOptions = {}): Claviger {
     },
     get backup() {
       return clientOf(BackupService, "generator");
+    },
+    get distributionRows() {
+      return clientOf(DistributionRowService, "distribution");
+    },
+    get rotationRows() {
+      return clientOf(RotationRowService, "rotation");
     },
     get identities() {
       return clientOf(IdentityService, "distribution");

@@ -5,11 +5,12 @@ import type { Transaction } from "@claviger/database";
 import { serviceIdentity } from "@claviger/identity";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import { RowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
-import { rowSealerFromFile } from "@claviger/row-seal";
+import { guardRows } from "@claviger/row-ledger";
 import { register, ServerOnlyTlsCredentials, startRpcServer } from "@claviger/rpc";
 import {
   createLogger,
@@ -27,11 +28,13 @@ import type { DistributionContext } from "./context.ts";
 import { inviteFirstAdministrator } from "./enrollment.ts";
 import { certificateHandlers } from "./handlers/certificate.ts";
 import { enrollmentHandlers, identityHandlers } from "./handlers/identity.ts";
-import { certificatePolicy, enrollmentPolicy, identityPolicy } from "./policy.ts";
+import { rowHandlers } from "./handlers/rows.ts";
+import { certificatePolicy, enrollmentPolicy, identityPolicy, rowPolicy } from "./policy.ts";
 import { createPublicHttp } from "./public-http.ts";
-import type { Registry } from "./registry.ts";
+import { publish, type Registry } from "./registry.ts";
 import { settleRestored } from "./restored.ts";
 import { RevocationLists } from "./revocation-lists.ts";
+import { sealedTables } from "./sealed-tables.ts";
 
 const service = "distribution";
 const stopGraceMilliseconds = 3000;
@@ -43,8 +46,7 @@ await runService(logger, start);
 async function start(lifetime: Lifetime): Promise<void> {
   const settings = readConfig(process.env);
   const { publicHttpAddress, serviceHosts, trustDomain } = settings;
-  const sealer = rowSealerFromFile(settings.sealKeyPath);
-  const open = (tx: Transaction): Registry => ({ tx, sealer, now: new Date() });
+  const open = (tx: Transaction): Registry => ({ tx, sealer: guard.sealerOf(tx), now: new Date() });
   const parts = openDatabaseService({
     service,
     settings,
@@ -53,6 +55,16 @@ async function start(lifetime: Lifetime): Promise<void> {
     onGap: () => access.invalidate(),
   });
   const { bus, database, identity, probes, warn, work } = parts;
+  const guard = guardRows({
+    directory: settings.directory,
+    database,
+    tables: sealedTables,
+    namesSomebody: new Set(["identities", "enrollment_tokens"]),
+    publish: (tx, row, table) => publish(open(tx), "registry.row-changed", row, { table }),
+    logger,
+    warn,
+    lifetime,
+  });
   const inTransaction = <T>(action: (registry: Registry) => Promise<T>): Promise<T> =>
     database.transaction((tx) => action(open(tx)));
 
@@ -133,8 +145,9 @@ async function start(lifetime: Lifetime): Promise<void> {
     authorize: access.decide,
     claimApproval: access.claimApproval,
     auditedWork: work,
-    probes,
+    probes: [...probes, guard.probe],
     registrations: [
+      register(RowService, rowPolicy, rowHandlers(guard)),
       register(IdentityService, identityPolicy, identityHandlers(shared)),
       register(CertificateService, certificatePolicy, certificateHandlers(shared)),
     ],

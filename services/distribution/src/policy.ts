@@ -1,6 +1,7 @@
 import type { Permission } from "@claviger/access";
 import type { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import type { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import type { RowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
 import type { Policy } from "@claviger/rpc";
 
 function everywhere(permission: Permission) {
@@ -31,4 +32,8 @@ export const certificatePolicy: Policy<typeof CertificateService> = {
   getTrustBundle: { callers: "anyone" },
   getCertificateRevocationList: { callers: "anyone" },
   synchronizeTrust: { callers: ["storage", "generator", "distribution", "rotation", "audit", "nats"] },
+};
+
+export const rowPolicy: Policy<typeof RowService> = {
+  checkRows: everywhere("audit.read"),
 };

@@ -88,7 +88,7 @@ async function revokeOne(registry: Registry, identity: string, reason: string): 
   for (const certificate of await lockLiveCertificates(tx, sealer, identity, now)) {
     await markRevoked(tx, sealer, certificate, now, checkReason(reason));
   }
-  await voidTokens(tx, identity);
+  await voidTokens(tx, sealer, identity);
   await saveIdentity(tx, sealer, { ...row, state: "revoked" });
   return true;
 }

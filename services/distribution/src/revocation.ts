@@ -59,7 +59,7 @@ export async function revokeIdentity(
     throw new DomainError("exhausted", `${identity} has over ${identitiesCertificatesMax} live certificates`);
   }
   for (const certificate of live) await revokeCertificate(registry, storage, certificate, reason);
-  await voidTokens(registry.tx, identity);
+  await voidTokens(registry.tx, registry.sealer, identity);
   const row: IdentityRow = { ...found, state: "revoked" };
   await saveIdentity(registry.tx, registry.sealer, row);
   await publish(registry, "identity.revoked", "identities", { certificates: live.length });

@@ -1,35 +1,6 @@
-import { join } from "node:path";
-import { readSettings } from "@claviger/config";
-import { openDatabase } from "@claviger/database";
-import { rowSealerFromFile } from "@claviger/row-seal";
-import { readDatabaseSettings } from "@claviger/service";
-import { Ledger } from "./ledger.ts";
+import { checkRowsOnce } from "@claviger/row-ledger";
 import { scanRegistry } from "./registry-scan.ts";
 import { sealedTables } from "./sealed-tables.ts";
 
-/**
- * Looks once at every sealed row of a database that nobody serves, with the seal key that lies beside it: how a drill
- * finds out whether a restored installation would accept its own rows. Prints what it found, as JSON.
- */
-const settings = readSettings(process.env, (reader) => {
-  const directory = reader.text("CLAVIGER_DIRECTORY");
-  return { directory, database: readDatabaseSettings(reader, directory) };
-});
-const findingsKept = 20;
-
-await using database = openDatabase(settings.database);
-using ledger = new Ledger(":memory:", sealedTables, (what) => {
-  throw new Error(what);
-});
-const sealer = rowSealerFromFile(join(settings.directory, "seal.key"));
-let rows = 0;
-let found = 0;
-const kept: { of: string; what: string }[] = [];
-for await (const page of scanRegistry({ database, ledger, sealer })) {
-  rows += page.rows;
-  found += page.findings.length;
-  for (const { row, table, what } of page.findings.slice(0, findingsKept - kept.length)) {
-    kept.push({ of: `${table}: ${row}`, what });
-  }
-}
-process.stdout.write(JSON.stringify({ rows, findings: found, kept }));
+// What `claviger backup drill` runs over a database of its own.
+await checkRowsOnce(sealedTables, scanRegistry);

@@ -6,6 +6,7 @@ import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
+import { type Finding, Ledger, Tampering, tellingSealer } from "@claviger/row-ledger";
 import { rowSealerFromFile } from "@claviger/row-seal";
 import { register } from "@claviger/rpc";
 import {
@@ -28,14 +29,12 @@ import { approvalHandlers } from "./handlers/approval.ts";
 import { keyHandlers } from "./handlers/key.ts";
 import { keyMaterialHandlers } from "./handlers/key-material.ts";
 import { registryHandlers } from "./handlers/registry.ts";
-import { Ledger } from "./ledger.ts";
 import { accessPolicy, approvalPolicy, keyMaterialPolicy, keyPolicy, registryPolicy } from "./policy.ts";
 import { purgeOne } from "./purger.ts";
-import type { Registry } from "./registry.ts";
-import type { Finding } from "./registry-scan.ts";
+import { publish, type Registry } from "./registry.ts";
+import { scanRegistry } from "./registry-scan.ts";
 import { settleRestored } from "./restored.ts";
 import { sealedTables } from "./sealed-tables.ts";
-import { Tampering, tellingSealer } from "./tampering.ts";
 
 const service = "storage";
 const purgeEveryMilliseconds = 5000;
@@ -69,9 +68,9 @@ async function start(lifetime: Lifetime): Promise<void> {
 
   const tampering = new Tampering({
     database,
-    open,
-    sealer: plainSealer,
-    ledger,
+    scan: () => scanRegistry({ database, ledger, sealer: plainSealer }),
+    publish: (tx, row, table) => publish(open(tx), "registry.row-changed", row, { table }),
+    namesSomebody: new Set(["role_bindings", "revocations", "group_members"]),
     onFinding: (table, row) => logger.error("a row was changed outside Claviger", { table, row }),
     onTrouble: warn,
   });

@@ -24,7 +24,7 @@ interface CheckOptions {
 }
 
 /** Services whose rows carry a seal. */
-const sealing = ["storage"] as const satisfies readonly DatabaseServiceName[];
+const sealing = ["storage", "distribution", "rotation"] as const satisfies readonly DatabaseServiceName[];
 
 /** Each service's own program looks at its rows, under its own uid, with the seal key that the backup brought. */
 export async function checkSealedRows(options: CheckOptions): Promise<CheckedRows[]> {

@@ -1,4 +1,5 @@
 import type { Transaction } from "@claviger/database";
+import type { SealedTable } from "@claviger/row-ledger";
 import type { RowSealer } from "@claviger/row-seal";
 
 export const authorityNames = ["root", "issuing"] as const;
@@ -13,6 +14,9 @@ export interface AuthorityRow {
   certificate: Buffer;
   createdAt: Date;
 }
+
+const columns = `name, generation, key_name AS "keyName", key_version AS "keyVersion", certificate,
+  created_at AS "createdAt", seal`;
 
 /** Where two replicas make the same generation at once, the first one's stays. */
 export async function insertAuthority(tx: Transaction, sealer: RowSealer, row: AuthorityRow): Promise<void> {
@@ -37,13 +41,25 @@ export async function findAuthority(
   name: AuthorityName,
 ): Promise<AuthorityRow | undefined> {
   const [found] = await tx.query<AuthorityRow & { seal: Buffer }>(
-    `SELECT name, generation, key_name AS "keyName", key_version AS "keyVersion", certificate,
-       created_at AS "createdAt", seal
-     FROM authorities WHERE name = $1 ORDER BY generation DESC LIMIT 1`,
+    `SELECT ${columns} FROM authorities WHERE name = $1 ORDER BY generation DESC LIMIT 1`,
     [name],
   );
-  if (found === undefined) return undefined;
-  const { seal, ...row } = found;
+  return found === undefined ? undefined : open(sealer, found);
+}
+
+function open(sealer: RowSealer, { seal, ...row }: AuthorityRow & { seal: Buffer }): AuthorityRow {
   sealer.check("authorities", `the ${row.name} CA`, { ...row }, seal);
   return row;
 }
+
+export const sealedAuthorities: SealedTable = {
+  name: "authorities",
+  columns,
+  key: [
+    { column: "name", type: "text" },
+    { column: "generation", type: "integer" },
+  ],
+  revision: (row: AuthorityRow) => row.createdAt.getTime(),
+  label: (row: AuthorityRow) => `the ${row.name} CA, generation ${row.generation}`,
+  open,
+};

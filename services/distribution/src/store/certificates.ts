@@ -1,4 +1,5 @@
 import type { Transaction } from "@claviger/database";
+import type { SealedTable } from "@claviger/row-ledger";
 import type { RowSealer } from "@claviger/row-seal";
 import type { RevocationReason } from "@claviger/x509";
 
@@ -188,3 +189,13 @@ export async function countRevoked(tx: Transaction, authority: string, generatio
   );
   return Number(row?.count ?? 0);
 }
+
+export const sealedCertificates: SealedTable = {
+  name: "certificates",
+  columns,
+  key: [{ column: "serial", type: "text" }],
+  changes: true,
+  revision: (row: Pick<CertificateRow, "revokedAt">) => (row.revokedAt === null ? 1 : 2),
+  label: (row: CertificateRow) => `certificate ${row.serial}`,
+  open,
+};

@@ -1,10 +1,9 @@
 import type { Transaction } from "@claviger/database";
 import type { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
+import { answerCheck, type ScanParts } from "@claviger/row-ledger";
 import type { Handlers } from "@claviger/rpc";
 import { listEndings } from "../endings.ts";
-import { type ScanParts, scanRegistry } from "../registry-scan.ts";
-
-const answerEveryMilliseconds = 500;
+import { scanRegistry } from "../registry-scan.ts";
 
 export function registryHandlers(
   parts: ScanParts & { trustDomain: string },
@@ -17,17 +16,6 @@ export function registryHandlers(
         yield { endings: page.map(({ ending, seal }) => ({ ...ending, seal })) };
       }
     },
-    async *checkRegistry(_, { signal }) {
-      let rowsChecked = 0n;
-      let answeredAt = performance.now();
-      for await (const { findings, rows } of scanRegistry(parts)) {
-        if (signal.aborted) return;
-        rowsChecked += BigInt(rows);
-        if (findings.length === 0 && performance.now() - answeredAt < answerEveryMilliseconds) continue;
-        answeredAt = performance.now();
-        yield { rowsChecked, findings, done: false };
-      }
-      yield { rowsChecked, findings: [], done: true };
-    },
+    checkRegistry: (_, { signal }) => answerCheck(scanRegistry(parts), signal),
   };
 }

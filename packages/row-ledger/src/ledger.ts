@@ -1,7 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
 import type { Transaction } from "@claviger/database";
 import type { RowSealer } from "@claviger/row-seal";
-import { placeOf, type SealedTable } from "./store/sealed-table.ts";
+import { placeOf, type SealedTable } from "./sealed-table.ts";
 
 /** What the ledger knows of a row. */
 export interface Known {
