@@ -3,8 +3,11 @@ import { create } from "@bufbuild/protobuf";
 import { bundleId, canonicalJson, commitment, sealBundle, sealConfirmation } from "@claviger/audit-record";
 import {
   type BackupHeader,
+  type Ending,
   encodeHeader as encodeBackupHeader,
+  encodeEnding,
   encodeParts,
+  endingsTable,
   sealStream,
 } from "@claviger/backup";
 import { parseEnrollmentToken } from "@claviger/client";
@@ -305,6 +308,13 @@ async function drillReport(fields: Fields): Promise<Record<string, string>> {
   return { report: sealed.report.toString("utf8"), mac: hex(sealed.mac) };
 }
 
+function ending(fields: Fields): Record<string, string> {
+  const row = JSON.parse(value(fields, "ending")) as Ending;
+  const seal = createRowSealer(bytes(fields, "seal-key")).seal(endingsTable, { ...row });
+  const line = JSON.parse(encodeEnding({ ending: row, seal })) as { ending: Ending; seal: string };
+  return { ending: JSON.stringify(line.ending), seal: line.seal };
+}
+
 /** What the code makes of each vector's inputs; what it says must stand in the vector, field by field. */
 export const recompute: Readonly<
   Record<string, (fields: Fields) => Record<string, string> | Promise<Record<string, string>>>
@@ -327,6 +337,7 @@ export const recompute: Readonly<
   "recovery-wrap": recoveryWrap,
   backup,
   "drill-report": drillReport,
+  ending,
   approval,
   "page-token": pages,
   "derived-uuid": derivedId,
