@@ -328,6 +328,7 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       outcome: "failed",
       outsider: "failed",
     },
+    purgeBackup: { call: (as, o) => as.backup.purgeBackup({ backupId: randomUUID() }, o), outcome: "failed" },
     beginDrill: {
       call: (as, o) =>
         as.backup.beginDrill(

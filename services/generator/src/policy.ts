@@ -54,6 +54,7 @@ export const backupPolicy: Policy<typeof BackupService> = {
   beginBackup: { callers: "anyone", permission: "backup.create" },
   attestBackup: { callers: "anyone", permission: "backup.create" },
   listBackups: { callers: "anyone", permission: "audit.read" },
+  purgeBackup: { callers: "anyone", permission: "backup.create" },
   // Who makes backups also tries them.
   beginDrill: { callers: "anyone", permission: "backup.create" },
   endDrill: { callers: "anyone", permission: "backup.create" },

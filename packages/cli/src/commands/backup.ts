@@ -2,7 +2,8 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import { defineCommand } from "../define-command.ts";
 import { runHostProgram, stateEnvironment } from "../host-program.ts";
-import { shortIdentity, table } from "../output.ts";
+import { register as registerList } from "./backup-list.ts";
+import { register as registerPurge } from "./backup-purge.ts";
 import { register as registerCustodians } from "./custodians.ts";
 import { register as registerDrill } from "./drill.ts";
 
@@ -11,38 +12,7 @@ export function register(program: Command): void {
     .command("backup")
     .description("copies of the whole installation, and their restoring");
   registerCustodians(backup);
-  defineCommand(backup, {
-    usage: "list",
-    description: "the backups that were made, and until when each may be kept",
-    examples: ["backup list"],
-    async run(session) {
-      const { backups } = await (await session.connect()).backup.listBackups({});
-      const shown = backups.map(
-        ({ expired, expiresAt, id, madeAt, madeBy, manifestDigest, recoveryKey }) => ({
-          id,
-          madeAt,
-          expiresAt,
-          expired,
-          madeBy,
-          recoveryKey,
-          manifestSha256: Buffer.from(manifestDigest).toString("hex"),
-        }),
-      );
-      session.answer({ backups: shown }, () =>
-        table(
-          ["ID", "MADE", "KEEP UNTIL", "RECOVERY KEY", "BY"],
-          shown.map(({ expired, expiresAt, id, madeAt, madeBy, recoveryKey }) => [
-            id,
-            madeAt,
-            expired ? `${expiresAt}: delete every copy` : expiresAt,
-            recoveryKey,
-            shortIdentity(madeBy),
-          ]),
-          "no backup was made yet: claviger backup create --out F",
-        ),
-      );
-    },
-  });
+  registerList(backup);
   defineCommand<{ out: string; keepDays?: string }>(backup, {
     usage: "create",
     description: "one encrypted file with everything, which the recovery key's custodians alone can open",
@@ -95,4 +65,5 @@ export function register(program: Command): void {
     },
   });
   registerDrill(backup);
+  registerPurge(backup);
 }

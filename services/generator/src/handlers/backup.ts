@@ -55,6 +55,31 @@ export function backupHandlers(options: BackupOptions): Handlers<typeof BackupSe
         })),
       };
     },
+    async purgeBackup({ backupId, copies }, context) {
+      const { backups } = await options.storage.listBackups({});
+      const backup = backups.find(({ id }) => id === backupId);
+      context.note({ backup: backupId.slice(0, 64), copies });
+      if (backup === undefined) {
+        throw new DomainError(
+          "not-found",
+          "no backup with that id was made here, so that its day is not known",
+          {
+            hint: "claviger backup list shows which there are",
+          },
+        );
+      }
+      const expiresAt = timestampDate(backup.expiresAt!);
+      if (expiresAt > now()) {
+        throw new DomainError(
+          "failed-precondition",
+          `backup ${backupId} is kept until ${expiresAt.toISOString()}`,
+          {
+            hint: "it may be the only one that holds what was lost: from that day on it can be purged",
+          },
+        );
+      }
+      return { expiredAt: expiresAt.toISOString() };
+    },
     async beginBackup({ recipientPublicKey }, context) {
       using key: SecretBytes = await random.mixed(backupKeyBytes);
       const backupId = randomUUID();
