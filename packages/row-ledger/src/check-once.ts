@@ -14,11 +14,12 @@ const findingsKept = 20;
  * finds out whether a restored service would accept its own rows. Prints what it found, as JSON.
  */
 export async function checkRowsOnce(
+  environment: NodeJS.ProcessEnv,
   tables: readonly SealedTable[],
   scan: (parts: ScanParts) => AsyncIterable<{ rows: number; findings: readonly Finding[] }> = (parts) =>
     scanRows(parts, tables),
 ): Promise<void> {
-  const settings = readSettings(process.env, (reader) => {
+  const settings = readSettings(environment, (reader) => {
     const directory = reader.text("CLAVIGER_DIRECTORY");
     return { directory, database: readDatabaseSettings(reader, directory) };
   });

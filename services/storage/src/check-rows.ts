@@ -3,4 +3,4 @@ import { scanRegistry } from "./registry-scan.ts";
 import { sealedTables } from "./sealed-tables.ts";
 
 // What `claviger backup drill` runs over a database of its own.
-await checkRowsOnce(sealedTables, scanRegistry);
+await checkRowsOnce(process.env, sealedTables, scanRegistry);
