@@ -87,16 +87,20 @@ claviger_modules_by_hand() {
     [ ! "$claviger_root/package-lock.json" -nt "$claviger_modules/.package-lock.json" ]
 }
 
+# Without the headers at hand node-gyp would download them from another host.
+claviger_use_headers() {
+  claviger_distribution=$(dirname "$(dirname "$(readlink -f "$claviger_node")")")
+  if [ -d "$claviger_distribution/include" ]; then
+    npm_config_nodedir=$claviger_distribution
+    export npm_config_nodedir
+  fi
+}
+
 claviger_get_modules() {
   if ! claviger_modules_by_hand; then
     claviger_need_compiler
     command -v npm >/dev/null || claviger_fail "npm is missing" "install npm (apt-get install npm)"
-    claviger_distribution=$(dirname "$(dirname "$(readlink -f "$claviger_node")")")
-    # Without the headers at hand node-gyp would download them from another host.
-    if [ -d "$claviger_distribution/include" ]; then
-      npm_config_nodedir=$claviger_distribution
-      export npm_config_nodedir
-    fi
+    claviger_use_headers
     claviger_say "installing the dependencies"
     # The services' own uids have to read what npm writes.
     (umask 022 && cd "$claviger_root" && claviger_quietly claviger_npm_ci) ||
@@ -110,11 +114,27 @@ claviger_get_modules() {
   mv "$claviger_root/node_modules/.claviger-stamp.new" "$claviger_root/node_modules/.claviger-stamp"
 }
 
+# Compiled against Node's own headers: whenever its sources are newer than what they became.
+claviger_native_current() {
+  claviger_native=$claviger_root/packages/aes-gcm/native
+  for claviger_source in "$claviger_native/aes-gcm.c" "$claviger_native/binding.gyp"; do
+    [ "$claviger_native/build/Release/aes_gcm.node" -nt "$claviger_source" ] || return 1
+  done
+}
+
+claviger_get_native() {
+  claviger_need_compiler
+  claviger_use_headers
+  claviger_say "compiling the native part of AES-GCM"
+  (umask 022 && cd "$claviger_root" && claviger_quietly npm run native) ||
+    claviger_fail "packages/aes-gcm could not be compiled" "install g++, make and python3, then run: npm run native"
+}
+
 claviger_all_there() {
   claviger_use_node || return 1
   [ "$claviger_prepare" = node ] && return 0
   claviger_modules_current || return 1
-  [ "$claviger_prepare" = modules ] || claviger_system_parts_there
+  [ "$claviger_prepare" = modules ] || { claviger_native_current && claviger_system_parts_there; }
 }
 
 claviger_get_missing() {
@@ -127,6 +147,7 @@ claviger_get_missing() {
   fi
   claviger_use_node || claviger_get_node
   claviger_modules_current || claviger_get_modules
+  [ "$claviger_prepare" = modules ] || claviger_native_current || claviger_get_native
   [ "$claviger_prepare" = modules ] || claviger_get_system_parts
   # The lock must not live on in the programs that are started next.
   exec 9>&-

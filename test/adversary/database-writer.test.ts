@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { enrollWithToken, parseEnrollmentToken } from "@claviger/client";
 import { GrantRoleResponseSchema } from "@claviger/proto/storage/v1/access_pb.ts";
+import { sealSecret } from "@claviger/sealed-secret";
+import { SecretBytes } from "@claviger/secret-bytes";
 import { expect, test } from "vitest";
 import { unique, until, useInstallation } from "../harness/installation.ts";
 import { refusalOf } from "../harness/refusal.ts";
@@ -130,6 +132,33 @@ test.each([
     expect((await keys.getKey({ name })).key?.name).toBe(name);
   },
 );
+
+test("a wrapping key of an import that was changed, or is another import's, opens nothing", async () => {
+  const ring = unique("imports");
+  await house.claviger.keyrings.createKeyring({ name: ring });
+  const name = `${ring}/brought`;
+  const method = "claviger.generator.v1.KeyGenerationService/ImportKey";
+  const begun = async () => {
+    const { importId, wrappingPublicKey } = await keyGeneration.beginImport({ name });
+    const secret = SecretBytes.take(randomBytes(32));
+    const sealedMaterial = await sealSecret(wrappingPublicKey, { method, name, version: 1 }, secret);
+    return { name, algorithm: "aes-256-gcm", importId, sealedMaterial };
+  };
+  const [one, another, late] = [await begun(), await begun(), await begun()];
+  await house.superuser(
+    `update storage.import_keys set wrapped = (select wrapped from storage.import_keys where id = $1) where id = $2`,
+    [one.importId, another.importId],
+  );
+  expect((await refusalOf(keyGeneration.importKey(another))).kind).toBe("integrity");
+  await house.superuser(
+    "update storage.import_keys set wrapped = set_byte(wrapped, 12, get_byte(wrapped, 12) # 1) where id = $1",
+    [one.importId],
+  );
+  expect((await refusalOf(keyGeneration.importKey(one))).kind).toBe("integrity");
+  await house.superuser("update storage.import_keys set expires_at = now() where id = $1", [late.importId]);
+  expect((await refusalOf(keyGeneration.importKey(late))).kind).toBe("failed-precondition");
+  expect((await refusalOf(keys.getKey({ name }))).kind).toBe("not-found");
+});
 
 test("a key that was renamed into somebody's own keyring is refused", async () => {
   const name = await freshKey(house);

@@ -10,8 +10,11 @@ import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/
 import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
 import { StatusService } from "@claviger/proto/status/v1/status_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
+import { EmergencyService } from "@claviger/proto/storage/v1/emergency_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
+import { PolicyService } from "@claviger/proto/storage/v1/policy_pb.ts";
+import { PostureService } from "@claviger/proto/storage/v1/posture_pb.ts";
 import { Metadata, status } from "@grpc/grpc-js";
 import { beforeAll, expect, test } from "vitest";
 import { unique, useInstallation } from "../harness/installation.ts";
@@ -26,13 +29,13 @@ const inFlight = 48;
 
 const targets: Record<(typeof services)[number], DescService[]> = {
   generator: [KeyringService, KeyGenerationService, CryptographyService, CheckpointService, StatusService],
-  storage: [KeyService, AccessService, KeyMaterialService],
+  storage: [KeyService, AccessService, PolicyService, EmergencyService, PostureService, KeyMaterialService],
   distribution: [IdentityService, CertificateService],
   rotation: [RotationService, SubscriptionService],
   audit: [AuditService],
 };
 
-const leftOut = ["GrantRole", "RevokeRole", "RevokeIdentity"];
+const leftOut = ["GrantRole", "RevokeRole", "RevokeIdentity", "SetPolicy", "RaiseFloor"];
 const ring = unique("fuzz");
 const names = [
   ring,

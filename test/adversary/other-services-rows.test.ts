@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { enrollWithToken } from "@claviger/client";
+import { createGroup, deliverKey, enrollWithToken, joinGroup, registerRecipient } from "@claviger/client";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type EnrolledClient, unique, until, useInstallation } from "../harness/installation.ts";
 import { refusalOf } from "../harness/refusal.ts";
@@ -22,6 +22,8 @@ const unsealed: Record<Schema, Record<string, string>> = {
     schema_migrations: "read by the launcher alone, under another role",
     revocation_lists: "signed by the CA",
     trust_synchronization: "advice, not authority",
+    key_group_generations: "the generator's MAC binds them",
+    key_group_nodes: "verified against the root in the generator's record",
   },
   rotation: {
     outbox: "an event carries no authority, and an audit record has a MAC of its own",
@@ -106,6 +108,28 @@ beforeAll(async () => {
   await keyGeneration.createKeyVersion({ name });
   await until(async () => (await rotation.getRotationStatus({ name })).rollouts.length > 0, 20_000);
   await client.subscriptions.acknowledgeRotation({ name, version: 2 });
+  // Keys on their way to others, and groups that share one.
+  const partner = await house.enrol(unique("partner"), "user");
+  for (const identity of [client, partner]) await registerRecipient(identity);
+  await claviger.sessions.allowSessions({ initiator: client.uri, peer: partner.uri });
+  await claviger.sessions.allowSessions({ initiator: partner.uri, peer: client.uri });
+  await claviger.sessions.forbidSessions({ initiator: partner.uri, peer: client.uri });
+  const shared = await house.cli([
+    "psk",
+    "create",
+    unique("vpn"),
+    "--parties",
+    `${client.uri},${partner.uri}`,
+  ]);
+  expect(shared.code, shared.stderr).toBe(0);
+  const sent = `${name.split("/")[0]!}/sent`;
+  await keyGeneration.createKey({ name: sent, algorithm: "aes-256-gcm", exportable: true });
+  await deliverKey(claviger, { name: sent, recipients: [partner.uri] });
+  const group = unique("sensors");
+  await createGroup(claviger, group);
+  await joinGroup(claviger, group, [client.uri, partner.uri]);
+  // References would keep rows from being taken away for a moment.
+  await house.superuser("SET session_replication_role = replica");
   // Something that Claviger itself took away, in each of the two.
   const other = await freshKey(house);
   await client.subscriptions.subscribe({ name: other });

@@ -1,4 +1,7 @@
+import { createDecipheriv, randomBytes } from "node:crypto";
 import type { Claviger } from "@claviger/client";
+import { type SealedSecret, sealSecret } from "@claviger/sealed-secret";
+import { SecretBytes } from "@claviger/secret-bytes";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { unique, until, useInstallation } from "../harness/installation.ts";
 import { SecondGenerator } from "../harness/second-generator.ts";
@@ -52,6 +55,31 @@ async function allRefuse(calls: (() => Promise<unknown>)[], kind: string, within
   );
   return Math.max(...times.map(({ milliseconds }) => milliseconds));
 }
+
+test("an import that began at one ends at the other, and at one of them alone", async () => {
+  const [one, other] = both(house, house.claviger) as [Claviger, Claviger];
+  const ring = unique("shared");
+  await keyrings.createKeyring({ name: ring });
+  const name = `${ring}/brought`;
+  const bytes = randomBytes(32);
+  const { importId, wrappingPublicKey } = await one.keyGeneration.beginImport({ name });
+  const method = "claviger.generator.v1.KeyGenerationService/ImportKey";
+  const sealed = (): Promise<SealedSecret> =>
+    sealSecret(wrappingPublicKey, { method, name, version: 1 }, SecretBytes.take(Uint8Array.from(bytes)));
+  const request = { name, algorithm: "aes-256-gcm", importId };
+  const ended = await Promise.allSettled(
+    [other, one, other, one].map(async (by) =>
+      by.keyGeneration.importKey({ ...request, sealedMaterial: await sealed() }),
+    ),
+  );
+  const refused = ended.flatMap((each) => (each.status === "rejected" ? [each.reason] : []));
+  expect(refused.map((reason) => reason.kind)).toEqual(Array(3).fill("failed-precondition"));
+  const { ciphertext } = await one.cryptography.encrypt({ name, plaintext });
+  const opened = createDecipheriv("aes-256-gcm", bytes, ciphertext.subarray(25, 37));
+  opened.setAAD(ciphertext.subarray(0, 37)).setAuthTag(ciphertext.subarray(-16));
+  const text = Buffer.concat([opened.update(ciphertext.subarray(37, -16)), opened.final()]);
+  expect(text).toEqual(plaintext);
+});
 
 test("what one makes the other uses, in software and in the HSM, and both count its uses", async () => {
   const administrators = both(house, house.claviger);

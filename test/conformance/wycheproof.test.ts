@@ -61,6 +61,7 @@ async function exposed(secret: Promise<SecretBytes> | SecretBytes): Promise<Uint
   return Uint8Array.from((await secret).expose());
 }
 
+const none = new Uint8Array(0);
 interface AeadGroup {
   ivSize: number;
   keySize: number;
@@ -72,9 +73,8 @@ conforms<AeadGroup>(
   async ({ keySize }, { aad, ct, iv, key, msg, result, tag }) => {
     const mechanism = mechanismOf(`aes-${keySize as 128 | 192 | 256}-gcm`, fromHex(key));
     const [nonce, bound, sealed] = [fromHex(iv), fromHex(aad), fromHex(ct + tag)];
-    if (result === "valid")
-      expect(Buffer.concat(await mechanism.seal!(nonce, bound, fromHex(msg)))).toEqual(sealed);
-    return gives(() => mechanism.open!(nonce, bound, sealed), fromHex(msg));
+    if (result === "valid") expect(await mechanism.seal!(none, nonce, bound, fromHex(msg))).toEqual(sealed);
+    return gives(() => mechanism.open!(none, nonce, bound, sealed), fromHex(msg));
   },
   { applies: ({ ivSize, tagSize }) => ivSize === 96 && tagSize === 128 },
 );

@@ -1,6 +1,7 @@
 import { createHash, generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
 import type { CallOptions, Claviger } from "@claviger/client";
 import { createRecipient } from "@claviger/sealed-secret";
+import { signRequest } from "@claviger/signed-request";
 import { beforeAll, describe, expect, test } from "vitest";
 import { requestFor } from "../adversary/hostile-csr.ts";
 import { type EnrolledClient, unique, until, useInstallation } from "../harness/installation.ts";
@@ -16,6 +17,9 @@ type Services = Pick<
   | "keys"
   | "access"
   | "approvals"
+  | "policy"
+  | "emergencies"
+  | "posture"
   | "identities"
   | "certificates"
   | "rotation"
@@ -25,6 +29,11 @@ type Services = Pick<
   | "registry"
   | "distributionRows"
   | "rotationRows"
+  | "recipients"
+  | "sessions"
+  | "groups"
+  | "preSharedKeys"
+  | "deliveries"
 >;
 type Outcome = "allowed" | "refused" | "failed";
 
@@ -57,6 +66,7 @@ let signature: Uint8Array = Buffer.alloc(0);
 let hold = "";
 let serial = "";
 let token = "";
+let floor = "";
 let outsider: EnrolledClient;
 const identity = `spiffe://${house.trustDomain}/workload/${unique("covered")}`;
 const guest = unique("guest");
@@ -212,6 +222,7 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
     listBindings: { call: (as, o) => as.access.listBindings({}, o) },
     grantRole: { call: (as, o) => as.access.grantRole(binding, o), ...onKeyring },
     revokeRole: { call: (as, o) => as.access.revokeRole(binding, o), ...onKeyring },
+    lintConditions: { call: (as, o) => as.access.lintConditions({}, o) },
     listGroups: { call: (as, o) => as.access.listGroups({}, o) },
     addGroupMember: { call: (as, o) => as.access.addGroupMember({ group: keyring, identity }, o) },
     removeGroupMember: { call: (as, o) => as.access.removeGroupMember({ group: keyring, identity }, o) },
@@ -261,6 +272,50 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       outsider: "failed",
     },
     claimApproval: { call: (as, o) => as.approvals.claimApproval({}, o), outcome: "refused" },
+  },
+  policy: {
+    testPolicy: { call: (as, o) => as.policy.testPolicy({}, o) },
+    setPolicy: { call: (as, o) => as.policy.setPolicy({ change: { scope: keyring } }, o), ...onKeyring },
+  },
+  emergencies: {
+    listEmergencyRules: { call: (as, o) => as.emergencies.listEmergencyRules({}, o) },
+    setEmergencyRule: {
+      call: (as, o) => as.emergencies.setEmergencyRule({ ...binding, minutesMax: 5 }, o),
+      ...onKeyring,
+    },
+    removeEmergencyRule: {
+      call: (as, o) => as.emergencies.removeEmergencyRule(binding, o),
+      ...onKeyring,
+    },
+    // Without a reason, so that none is left open.
+    openEmergency: {
+      call: (as, o) => as.emergencies.openEmergency({ role: "user", resource: keyring }, o),
+      outcome: "failed",
+      outsider: "failed",
+      ...onKeyring,
+    },
+    closeEmergency: {
+      call: (as, o) => as.emergencies.closeEmergency({ id: randomUUID() }, o),
+      outcome: "failed",
+      outsider: "failed",
+    },
+    reviewEmergency: {
+      call: (as, o) => as.emergencies.reviewEmergency({ id: randomUUID() }, o),
+      outcome: "failed",
+      outsider: "failed",
+    },
+    listEmergencies: { call: (as, o) => as.emergencies.listEmergencies({}, o), outsider: "allowed" },
+  },
+  posture: {
+    listPosture: { call: (as, o) => as.posture.listPosture({}, o) },
+    raiseFloor: {
+      call: async (as, o) => {
+        const effectiveAt = { seconds: 4_102_444_800n, nanos: 0 };
+        const { floor: raised } = await as.posture.raiseFloor({ requirements: "tls>=1.3", effectiveAt }, o);
+        floor = raised?.id ?? "";
+      },
+    },
+    removeFloor: { call: (as, o) => as.posture.removeFloor({ id: floor }, o) },
   },
   identities: {
     createEnrollmentToken: { call: (as, o) => as.identities.createEnrollmentToken({ name: guest }, o) },
@@ -380,12 +435,141 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       },
     },
   },
+  recipients: {
+    beginRecipient: {
+      call: (as, o) => as.recipients.beginRecipient({ publicKey: recipient.recipientPublicKey }, o),
+      outsider: "allowed",
+    },
+    registerRecipient: {
+      call: (as, o) => as.recipients.registerRecipient({}, o),
+      outcome: "failed",
+      outsider: "failed",
+    },
+    listRecipients: { call: (as, o) => as.recipients.listRecipients({}, o) },
+  },
+  sessions: {
+    openSession: {
+      call: (as, o) =>
+        as.sessions.openSession(
+          {
+            signed: signedBy(as, "open-session", {
+              peer: identity,
+              recipientKey: Buffer.from(recipient.recipientPublicKey).toString("base64"),
+              lifetimeSeconds: 0,
+            }),
+          },
+          o,
+        ),
+      outcome: "refused",
+    },
+    allowSessions: { call: (as, o) => as.sessions.allowSessions({ initiator: guest, peer: guest }, o) },
+    forbidSessions: { call: (as, o) => as.sessions.forbidSessions({ initiator: guest, peer: guest }, o) },
+    listSessionRules: { call: (as, o) => as.sessions.listSessionRules({}, o) },
+  },
+  groups: {
+    createGroup: {
+      call: (as, o) => as.groups.createGroup({ signed: signedBy(as, "create-group", { group: guest }) }, o),
+    },
+    joinGroup: {
+      call: (as, o) =>
+        as.groups.joinGroup({ signed: signedBy(as, "join-group", { group: guest, members: [identity] }) }, o),
+      outcome: "failed",
+    },
+    leaveGroup: {
+      call: (as, o) =>
+        as.groups.leaveGroup(
+          { signed: signedBy(as, "leave-group", { group: guest, members: [identity] }) },
+          o,
+        ),
+      outcome: "failed",
+    },
+    getKeyGroup: { call: (as, o) => as.groups.getKeyGroup({ name: guest }, o) },
+    listKeyGroups: { call: (as, o) => as.groups.listKeyGroups({}, o) },
+    getGroupKeys: { call: (as, o) => as.groups.getGroupKeys({ name: guest }, o), outcome: "refused" },
+    watchGroupKeys: { call: watchGroupBriefly, outsider: "allowed" },
+  },
+  preSharedKeys: {
+    createPreSharedKey: {
+      call: (as, o) =>
+        as.preSharedKeys.createPreSharedKey(
+          {
+            signed: signedBy(as, "create-psk", {
+              name: guest,
+              generation: 1,
+              parties: [identity, `${identity}x`],
+            }),
+          },
+          o,
+        ),
+      outcome: "failed",
+    },
+    getPreSharedKey: {
+      call: (as, o) => as.preSharedKeys.getPreSharedKey({ name: guest }, o),
+      outcome: "failed",
+    },
+    listPreSharedKeys: { call: (as, o) => as.preSharedKeys.listPreSharedKeys({}, o) },
+    fetchPreSharedKey: {
+      call: (as, o) => as.preSharedKeys.fetchPreSharedKey({ name: guest }, o),
+      outcome: "refused",
+    },
+    acknowledgePreSharedKey: {
+      call: (as, o) => as.preSharedKeys.acknowledgePreSharedKey({ name: guest, generation: 1 }, o),
+      outcome: "refused",
+    },
+  },
+  deliveries: {
+    deliverKey: {
+      call: (as, o) =>
+        as.deliveries.deliverKey(
+          {
+            name: leaves,
+            signed: signedBy(as, "deliver-key", {
+              name: leaves,
+              version: 0,
+              recipients: [identity],
+              format: "jwe",
+            }),
+          },
+          o,
+        ),
+      outcome: "failed",
+      resource: () => leaves,
+    },
+    listWaitingDeliveries: {
+      call: (as, o) => as.deliveries.listWaitingDeliveries({}, o),
+      outsider: "allowed",
+    },
+    fetchDelivery: {
+      call: (as, o) => as.deliveries.fetchDelivery({ id: randomUUID() }, o),
+      outcome: "refused",
+    },
+    acknowledgeDelivery: {
+      call: (as, o) =>
+        as.deliveries.acknowledgeDelivery(
+          { signed: signedBy(as, "receive-key", { delivery: randomUUID() }) },
+          o,
+        ),
+      outcome: "refused",
+    },
+    listDeliveries: { call: (as, o) => as.deliveries.listDeliveries({}, o) },
+  },
   audit: {
     searchRecords: { call: (as, o) => as.audit.searchRecords({}, o) },
     getInclusionProof: { call: (as, o) => as.audit.getInclusionProof({ sequence: 0n }, o) },
     getCheckpoint: { call: (as, o) => as.audit.getCheckpoint({}, o) },
   },
 };
+
+/** What `as` asks for, signed as the SDK does. */
+function signedBy(as: Claviger, does: string, fields: Parameters<typeof signRequest>[1]["fields"]) {
+  const by = as.identity.leaf.subjectAltName!.replace("URI:", "");
+  return signRequest(as.identity.material, { by, does, fields });
+}
+
+async function watchGroupBriefly(as: Claviger, options: CallOptions): Promise<void> {
+  const signal = AbortSignal.timeout(500);
+  for await (const _ of as.groups.watchGroupKeys({ name: "nobodys" }, { ...options, signal })) return;
+}
 
 async function watchBriefly(as: Claviger, options: CallOptions): Promise<void> {
   const signal = AbortSignal.timeout(500);

@@ -1,18 +1,27 @@
 import { create, type DescMethod, type DescService } from "@bufbuild/protobuf";
 import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
+import { DeliveryService } from "@claviger/proto/distribution/v1/delivery_pb.ts";
+import { GroupKeyService } from "@claviger/proto/distribution/v1/group_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
+import { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
 import { RowService as DistributionRowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
+import { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
+import { KeyDistributionService } from "@claviger/proto/generator/v1/key_distribution_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
 import { RowService as RotationRowService } from "@claviger/proto/rotation/v1/rows_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
+import { EmergencyService } from "@claviger/proto/storage/v1/emergency_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
+import { PolicyService } from "@claviger/proto/storage/v1/policy_pb.ts";
+import { PostureService } from "@claviger/proto/storage/v1/posture_pb.ts";
 import { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PolicyRow } from "../../packages/rpc/src/policy.ts";
@@ -36,6 +45,9 @@ const served: readonly [At, DescService, Readonly<Record<string, AnyRow>>][] = [
   ["storage", KeyService, storage.keyPolicy],
   ["storage", AccessService, storage.accessPolicy],
   ["storage", ApprovalService, storage.approvalPolicy],
+  ["storage", PolicyService, storage.policyPolicy],
+  ["storage", EmergencyService, storage.emergencyPolicy],
+  ["storage", PostureService, storage.posturePolicy],
   ["storage", RegistryService, storage.registryPolicy],
   ["storage", KeyMaterialService, storage.keyMaterialPolicy],
   ["generator", KeyringService, generator.keyringPolicy],
@@ -43,9 +55,15 @@ const served: readonly [At, DescService, Readonly<Record<string, AnyRow>>][] = [
   ["generator", CryptographyService, generator.cryptographyPolicy],
   ["generator", BackupService, generator.backupPolicy],
   ["generator", CheckpointService, generator.checkpointPolicy],
+  ["generator", KeyDistributionService, generator.keyDistributionPolicy],
   ["distribution", IdentityService, distribution.identityPolicy],
   ["distribution", CertificateService, distribution.certificatePolicy],
   ["distribution", DistributionRowService, distribution.rowPolicy],
+  ["distribution", RecipientService, distribution.recipientPolicy],
+  ["distribution", SessionKeyService, distribution.sessionPolicy],
+  ["distribution", GroupKeyService, distribution.groupPolicy],
+  ["distribution", PreSharedKeyService, distribution.preSharedKeyPolicy],
+  ["distribution", DeliveryService, distribution.deliveryPolicy],
   ["rotation", RotationService, rotation.rotationPolicy],
   ["rotation", SubscriptionService, rotation.subscriptionPolicy],
   ["rotation", RotationRowService, rotation.rowPolicy],

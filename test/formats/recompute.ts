@@ -29,6 +29,7 @@ import { type DrillReport, sealDrillReport } from "../../services/generator/src/
 import { encodeHeader, parseCiphertext, uuidBytes } from "../../services/generator/src/ciphertext.ts";
 import { recoveryKeyId } from "../../services/generator/src/hsm/recovery-key.ts";
 import { padSecret, unpadSecret } from "../../services/generator/src/hsm/wrapped-secret.ts";
+import { openImportKey, sealImportKey } from "../../services/generator/src/import-key.ts";
 import { fingerprintOf, materialDigest } from "../../services/generator/src/material-digest.ts";
 import {
   boundBytes,
@@ -38,6 +39,7 @@ import {
 } from "../../services/generator/src/material-envelope.ts";
 import { softwareMechanism } from "../../services/generator/src/mechanisms/software.ts";
 import { derivedUuid } from "../../services/rotation/src/key-follower.ts";
+import { recomputeDistribution } from "./recompute-distribution.ts";
 import { bytes, type Fields, hex, value } from "./vectors.ts";
 
 /** AES Key Wrap with Padding, RFC 5649: what the HSM does, done by OpenSSL. */
@@ -53,6 +55,10 @@ function unwrapKey(kek: Buffer, wrapped: Uint8Array): Buffer {
 
 function secretFrom(data: Buffer): SecretBytes {
   return SecretBytes.take(Uint8Array.from(data));
+}
+
+function bindingMacOf(fields: Fields): (data: Uint8Array) => Promise<Buffer> {
+  return async (data) => createHmac("sha256", bytes(fields, "binding-key")).update(data).digest();
 }
 
 function bindingOf(fields: Fields): MaterialBinding {
@@ -76,16 +82,28 @@ async function ciphertext(fields: Fields) {
   const nonce = bytes(fields, "nonce");
   const keyId = value(fields, "key-id");
   const header = encodeHeader(uuidBytes(keyId), Number(value(fields, "version")), "aes-256-gcm", nonce);
-  const bound = Buffer.concat([header, bytes(fields, "associated-data")]);
-  const sealed = Buffer.concat(await mechanism.seal!(nonce, bound, bytes(fields, "plaintext")));
+  const associatedData = bytes(fields, "associated-data");
+  const whole = await mechanism.seal!(header, nonce, associatedData, bytes(fields, "plaintext"));
   const parsed = parseCiphertext(bytes(fields, "ciphertext"))!;
-  const boundAgain = Buffer.concat([parsed.header, bytes(fields, "associated-data")]);
   return {
-    ciphertext: hex(Buffer.concat([header, sealed])),
+    ciphertext: hex(whole),
     "key-id": parsed.keyId,
     version: String(parsed.version),
-    plaintext: hex(await mechanism.open!(parsed.nonce, boundAgain, parsed.sealed)),
+    plaintext: hex(await mechanism.open!(parsed.header, parsed.nonce, associatedData, parsed.sealed)),
   };
+}
+
+async function importKey(fields: Fields) {
+  const mac = bindingMacOf(fields);
+  const binding = { id: value(fields, "id"), caller: value(fields, "caller"), name: value(fields, "name") };
+  const key = {
+    keyringGeneration: Number(value(fields, "keyring-generation")),
+    expiresAt: Number(value(fields, "expires-at")),
+    wrapped: bytes(fields, "wrapped"),
+  };
+  const sealed = await sealImportKey(key, binding, mac);
+  const opened = await openImportKey(bytes(fields, "import-key"), binding, mac);
+  return { "import-key": hex(sealed), "expires-at": String(opened.expiresAt), wrapped: hex(opened.wrapped) };
 }
 
 function oaepHeader(fields: Fields) {
@@ -116,15 +134,13 @@ function wrappedSecret(fields: Fields) {
 }
 
 async function digestOfMaterial(fields: Fields) {
-  const mac = async (data: Uint8Array): Promise<Buffer> =>
-    createHmac("sha256", bytes(fields, "binding-key")).update(data).digest();
+  const mac = bindingMacOf(fields);
   return { digest: hex(await materialDigest(fingerprintOf(bytes(fields, "what")), mac)) };
 }
 
 async function materialEnvelope(fields: Fields) {
   const binding = bindingOf(fields);
-  const mac = async (data: Uint8Array): Promise<Buffer> =>
-    createHmac("sha256", bytes(fields, "binding-key")).update(data).digest();
+  const mac = bindingMacOf(fields);
   const parts = {
     keyringGeneration: Number(value(fields, "keyring-generation")),
     wrapped: bytes(fields, "wrapped"),
@@ -149,6 +165,7 @@ function rowSeal(fields: Fields) {
     resource: value(fields, "resource"),
     createdBy: value(fields, "createdBy"),
     createdAt: new Date(value(fields, "createdAt")),
+    ...(fields.condition === undefined ? {} : { condition: value(fields, "condition") }),
   };
   const sealer = createRowSealer(bytes(fields, "seal-key"));
   sealer.check(value(fields, "table"), "the vector", row, bytes(fields, "seal"));
@@ -178,7 +195,7 @@ function auditBundle(fields: Fields) {
     return { id, leaf, personal, salt: bytes(fields, `salt-${number}`) };
   });
   const message = sealBundle(records, value(fields, "service"), bytes(fields, "audit-key"));
-  return { id: bundleId(records), message: hex(message) };
+  return { id: bundleId(message, records.length, records[0]!.id), message: hex(message) };
 }
 
 function auditConfirmation(fields: Fields) {
@@ -322,12 +339,14 @@ export const recompute: Readonly<
   ciphertext,
   "ciphertext-header-oaep": oaepHeader,
   "generation-record": generationRecord,
+  "import-key": importKey,
   "sealed-secret-info": sealedSecretInfo,
   "wrapped-secret": wrappedSecret,
   "material-envelope": materialEnvelope,
   "material-envelope-public": materialEnvelope,
   "material-digest": digestOfMaterial,
   "row-seal": rowSeal,
+  "row-seal-condition": rowSeal,
   "audit-record": auditRecord,
   "audit-bundle": auditBundle,
   "audit-confirmation": auditConfirmation,
@@ -343,5 +362,6 @@ export const recompute: Readonly<
   "derived-uuid": derivedId,
   "request-hash": requestHash,
   "error-trailers": errorTrailers,
+  ...recomputeDistribution,
   "ecdsa-signature": (fields) => ({ der: hex(ecdsaRawToDer(bytes(fields, "raw"))) }),
 };

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { createServiceClient, type Transport } from "@claviger/client";
 import { DomainError, isDomainError } from "@claviger/domain-error";
+import type { AuthenticationStrength } from "@claviger/identity";
 import { LeaseCache } from "@claviger/lease";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
@@ -14,6 +15,10 @@ export interface AccessQuestion {
   permission: string;
   /** `*`, `keyring` or `keyring/key`. */
   resource: string;
+  /** Of the caller's connection. Without it no floor is met. */
+  authentication?: AuthenticationStrength;
+  /** The call renews the caller's own certificate. */
+  renewal?: boolean;
 }
 
 export interface AccessAnswer {
@@ -22,6 +27,8 @@ export interface AccessAnswer {
   reason: string;
   /** Others have to consent besides. */
   needsApproval?: boolean;
+  /** For how long time alone leaves it as it is; zero where for ever. */
+  validMilliseconds?: number;
 }
 
 export type DecideAccess = (question: AccessQuestion) => Promise<AccessAnswer>;
@@ -42,6 +49,24 @@ export function refuseSilence(error: unknown): never {
 export type ClaimApproval = (
   claim: MessageInitShape<(typeof ApprovalService)["method"]["claimApproval"]["input"]>,
 ) => Promise<{ granted: boolean; id: string; wanting: number; group: string }>;
+
+/** A connection's strength is one object as long as it lives. */
+const strengthTexts = new WeakMap<AuthenticationStrength, string>();
+
+function strengthText(strength: AuthenticationStrength): string {
+  const known = strengthTexts.get(strength);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(Object.values(strength));
+  strengthTexts.set(strength, text);
+  return text;
+}
+
+/** Two connections of one certificate may differ in their key exchange. */
+function keyOf({ authentication, renewal, ...question }: AccessQuestion): string {
+  const strength = authentication === undefined ? "" : strengthText(authentication);
+  const { certificateSerial, identity, permission, resource } = question;
+  return `${identity}\n${certificateSerial}\n${permission}\n${resource}\n${strength}\n${renewal === true}`;
+}
 
 const refusalLeaseMilliseconds = 1000;
 const decisionsMax = 50_000;
@@ -70,11 +95,15 @@ export function createLeasedAccess(options: {
     leaseMilliseconds: options.leaseMilliseconds,
     entriesMax: decisionsMax,
   });
-  const leaseOf = (answer: AccessAnswer): number =>
-    answer.allowed ? options.leaseMilliseconds : refusalLeaseMilliseconds;
+  // Counted from the moment of asking, as the lease: a little before storage looked at the clock.
+  const leaseOf = ({ allowed, validMilliseconds = 0 }: AccessAnswer): number =>
+    Math.min(
+      allowed ? options.leaseMilliseconds : refusalLeaseMilliseconds,
+      validMilliseconds === 0 ? Number.POSITIVE_INFINITY : validMilliseconds,
+    );
   return {
     decide(question) {
-      const key = `${question.identity}\n${question.certificateSerial}\n${question.permission}\n${question.resource}`;
+      const key = keyOf(question);
       return cache.get(key, () => storage.decideAccess(question).catch(refuseSilence), leaseOf);
     },
     claimApproval: (claim) => approvals.claimApproval(claim).catch(refuseSilence),

@@ -7,6 +7,7 @@ import { type AuditRecord, leafBytesMax, opensLeaf, saltBytes } from "./record.t
 const bundleDomain = "claviger/audit-bundle/v1";
 const confirmDomain = "claviger/audit-confirm/v1";
 const macBytes = 32;
+const noMac = Buffer.alloc(macBytes);
 const lengthBytes = 4;
 const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -15,9 +16,14 @@ export const bundleRecordsMax = 128;
 export const bundleBytesMax = 256 * 1024;
 const personalBytesMax = leafBytesMax;
 
-/** A bundle is known by its first record. */
-export function bundleId(records: readonly AuditRecord[]): string {
-  return records[0]!.id;
+const idBytes = 16;
+
+/**
+ * What a bundle is known by: of one record the record's id, of several the beginning of the authenticator, since
+ * the same first record may travel again in other company.
+ */
+export function bundleId(message: Uint8Array, records: number, firstId: string): string {
+  return records === 1 ? firstId : Buffer.from(message.subarray(0, idBytes)).toString("hex");
 }
 
 /** How much of a bundle's bytes a record takes, at most. */
@@ -25,24 +31,38 @@ export function bytesInBundle({ leaf, personal }: AuditRecord): number {
   return 2 * lengthBytes + saltBytes + 3 * (leaf.length + personal.length);
 }
 
-/** Records with their authenticator: whoever can write to the bus cannot make one. At least one record. */
-export function sealBundle(records: readonly AuditRecord[], service: string, key: Uint8Array): Buffer {
-  const message = Buffer.allocUnsafe(
-    macBytes + records.reduce((sum, record) => sum + bytesInBundle(record), 0),
+/** Records one after the other, as they stand in a bundle, in memory that nothing else shares. */
+export function encodeRecords(records: readonly AuditRecord[]): Buffer<ArrayBuffer> {
+  const encoded = Buffer.allocUnsafeSlow(
+    records.reduce(
+      (sum, { leaf, personal }) =>
+        sum + 2 * lengthBytes + saltBytes + Buffer.byteLength(leaf) + Buffer.byteLength(personal),
+      0,
+    ),
   );
-  let at = macBytes;
+  let at = 0;
   const put = (text: string): void => {
-    const length = message.write(text, at + lengthBytes, "utf8");
-    message.writeUInt32BE(length, at);
+    const length = encoded.write(text, at + lengthBytes, "utf8");
+    encoded.writeUInt32BE(length, at);
     at += lengthBytes + length;
   };
   for (const { leaf, personal, salt } of records) {
     put(leaf);
     put(personal);
-    at += salt.copy(message, at);
+    at += salt.copy(encoded, at);
   }
-  mac(bundleDomain, service, message.subarray(macBytes, at), key).copy(message);
-  return message.subarray(0, at);
+  return encoded;
+}
+
+/** Encoded records with their authenticator: whoever can write to the bus cannot make one. At least one record. */
+export function sealEncoded(encoded: readonly Uint8Array[], service: string, key: Uint8Array): Buffer {
+  const message = Buffer.concat([noMac, ...encoded]);
+  mac(bundleDomain, service, message.subarray(macBytes), key).copy(message);
+  return message;
+}
+
+export function sealBundle(records: readonly AuditRecord[], service: string, key: Uint8Array): Buffer {
+  return sealEncoded([encodeRecords(records)], service, key);
 }
 
 /** @throws DomainError `integrity` where the authenticator does not fit or a record is malformed. */

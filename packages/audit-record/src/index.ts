@@ -3,10 +3,12 @@ export {
   bundleId,
   bundleRecordsMax,
   bytesInBundle,
+  encodeRecords,
   openBundle,
   openConfirmation,
   sealBundle,
   sealConfirmation,
+  sealEncoded,
 } from "./bundle.ts";
 export {
   type AuditFacts,

@@ -70,7 +70,10 @@ export function buildAuditRecord(facts: AuditFacts): AuditRecord {
 
 /** SHA-256(salt ‖ personal), base64: says nothing once the salt is erased. */
 export function commitment(personal: string, salt: Uint8Array): string {
-  return hash("sha256", Buffer.concat([salt, Buffer.from(personal, "utf8")]), "base64");
+  const committed = Buffer.allocUnsafe(salt.length + Buffer.byteLength(personal));
+  committed.set(salt);
+  committed.write(personal, salt.length, "utf8");
+  return hash("sha256", committed, "base64");
 }
 
 /** Whether `personal` and `salt` are what the leaf committed to. */

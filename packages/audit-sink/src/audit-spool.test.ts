@@ -122,6 +122,7 @@ test("what the bus took and the log did not confirm goes again after a restart, 
   const path = join(directory, "spool.db");
   const first = await openSpool(bus, path);
   await first.keep(record("a"));
+  await until(() => stored.size === 1);
   await first.keep(record("b"));
   await until(() => stored.size === 2);
   confirm([idOf("a")]);
@@ -132,10 +133,43 @@ test("what the bus took and the log did not confirm goes again after a restart, 
   expect(idsIn(stored)).toEqual([idOf("b")]);
 });
 
+test("records of several commits travel together, and only the bundle's own confirmation forgets them", async () => {
+  const { bus, confirm, state, stored } = fakeBus();
+  const directory = mkdtempSync(join(tmpdir(), "claviger-spool-"));
+  directories.push(directory);
+  const path = join(directory, "spool.db");
+  state.away = true;
+  const first = await openSpool(bus, path);
+  for (const letter of ["a", "b", "c"]) await first.keep(record(letter));
+  state.away = false;
+  await until(() => idsIn(stored).length === 3);
+  expect(stored.size).toBe(1);
+  const [bundle] = [...stored.keys()];
+  // The first record's id is another bundle's: that of the record alone.
+  confirm([idOf("a")]);
+  await first[Symbol.asyncDispose]();
+  stored.clear();
+
+  const second = await openSpool(bus, path);
+  // Where a restart came between, an old confirmation is not taken before the same bundle went again.
+  confirm([bundle!]);
+  await until(() => stored.size === 1);
+  expect(idsIn(stored)).toEqual(["a", "b", "c"].map(idOf));
+  confirm([bundle!]);
+  await second[Symbol.asyncDispose]();
+  stored.clear();
+
+  await using third = await openSpool(bus, path);
+  await third.keep(record("d"));
+  await until(() => stored.size === 1);
+  expect(idsIn(stored)).toEqual([idOf("d")]);
+});
+
 test("past its bound the spool refuses, and takes again once the log has confirmed", async () => {
   const { bus, confirm, stored } = fakeBus();
   await using spool = await openSpool(bus, undefined, 2);
   await spool.keep(record("a"));
+  await until(() => stored.size === 1);
   await spool.keep(record("b"));
   await expect(spool.keep(record("c"))).rejects.toThrow("spool is full");
   await until(() => stored.size === 2);

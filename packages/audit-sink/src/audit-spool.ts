@@ -1,7 +1,7 @@
 import { type AuditRecord, bundleRecordsMax, openConfirmation } from "@claviger/audit-record";
 import type { Bus } from "@claviger/bus";
 import { DomainError } from "@claviger/domain-error";
-import { bundle } from "./bundling.ts";
+import { toKeep } from "./bundling.ts";
 import { Shipper } from "./shipper.ts";
 import { SpoolFile } from "./spool-file.ts";
 
@@ -27,8 +27,8 @@ interface Waiting {
 }
 
 /**
- * Keeps audit records on the local disk before an answer goes out, in bundles and many in one commit,
- * and ships them to the bus in the background until the log has confirmed each.
+ * Keeps audit records on the local disk before an answer goes out, many in one commit, and ships them to the
+ * bus in bundles, in the background, until the log has confirmed each.
  */
 export class AuditSpool implements AsyncDisposable {
   readonly #options: AuditSpoolOptions;
@@ -93,12 +93,10 @@ export class AuditSpool implements AsyncDisposable {
   }
 
   async #commit(): Promise<void> {
-    const { auditKey, service } = this.#options;
     const taken = this.#waiting;
     this.#waiting = [];
     try {
-      const records = taken.map(({ record }) => record);
-      await this.#file.ask({ do: "keep", bundles: bundle(records, service, auditKey) });
+      await this.#file.ask({ do: "keep", kept: toKeep(taken.map(({ record }) => record)) });
       for (const { resolve } of taken) resolve();
       this.#shipper.wake();
     } catch (error) {
@@ -110,10 +108,10 @@ export class AuditSpool implements AsyncDisposable {
   async #confirm(message: Uint8Array): Promise<void> {
     const { auditKey, onTrouble, service } = this.#options;
     try {
-      const ids = openConfirmation(message, service, auditKey);
-      const { records = 0 } = await this.#file.ask({ do: "forget", ids });
+      const ranges = this.#shipper.confirmed(openConfirmation(message, service, auditKey));
+      if (ranges.length === 0) return;
+      const { records = 0 } = await this.#file.ask({ do: "forget", ranges });
       this.#held -= records;
-      this.#shipper.confirmed(ids);
     } catch (error) {
       onTrouble?.(`a confirmation was not taken: ${(error as Error).message}`);
     }

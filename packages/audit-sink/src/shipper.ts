@@ -1,30 +1,35 @@
 import type { Bus } from "@claviger/bus";
+import { type Bundle, bundle } from "./bundling.ts";
 import type { SpoolFile } from "./spool-file.ts";
-import type { NumberedBundle } from "./spool-protocol.ts";
+import type { SequenceRange } from "./spool-protocol.ts";
 
 export interface ShipperOptions {
   file: SpoolFile;
   service: string;
+  auditKey: Uint8Array;
   bus: Bus;
   onTrouble?: (what: string) => void;
 }
 
-const bundlesMax = 16;
+/** Of the spool, at a time: each has what one commit kept. */
+const rowsMax = 64;
 const idleMilliseconds = 1000;
 /** Between two looks at the spool: what is kept meanwhile goes together. */
-const pauseMilliseconds = 10;
+const pauseMilliseconds = 50;
 const retryMilliseconds = 250;
 /** A bundle that the log has not confirmed by then is sent again; the log takes each record once. */
 const confirmationMilliseconds = 30_000;
 
 /**
- * Carries the spool's bundles to the bus, in order. How far it has come is nowhere but here: after a restart
- * everything that the log has not confirmed goes once more.
+ * Carries the spool's records to the bus, in order, in bundles. How far it has come, and which rows a bundle was
+ * made of, is nowhere but here: after a restart everything that the log has not confirmed goes once more.
  */
 export class Shipper implements AsyncDisposable {
   readonly #options: ShipperOptions;
   /** The sequence up to which the bus has taken everything. */
   #shipped = 0;
+  /** What is under way to the log, by the bundle's id. */
+  readonly #sent = new Map<string, SequenceRange>();
   /** What was shipped up to `upTo` and is here still at `at` goes again, beginning with the first. */
   #overdue = { upTo: 0, at: performance.now() + confirmationMilliseconds, lastSent: "" };
   #running: Promise<void> | undefined;
@@ -53,10 +58,7 @@ export class Shipper implements AsyncDisposable {
       this.#again = false;
       try {
         await this.#shipAgain();
-        while (
-          !this.#closed &&
-          (await this.#ship(this.#shipped, Number.MAX_SAFE_INTEGER)).length === bundlesMax
-        ) {
+        while (!this.#closed && (await this.#ship(this.#shipped, Number.MAX_SAFE_INTEGER)).rows === rowsMax) {
           // Until nothing is left.
         }
         await pause(pauseMilliseconds);
@@ -68,17 +70,20 @@ export class Shipper implements AsyncDisposable {
   }
 
   /** Sends the next bundles. @throws where the bus did not take one: it and what came after it go again */
-  async #ship(after: number, upTo: number): Promise<NumberedBundle[]> {
-    const { bus, file, service } = this.#options;
-    const { bundles = [] } = await file.ask({ do: "read", after, upTo, limit: bundlesMax });
+  async #ship(after: number, upTo: number): Promise<{ bundles: Bundle[]; rows: number }> {
+    const { auditKey, bus, file, service } = this.#options;
+    const { kept = [] } = await file.ask({ do: "read", after, upTo, limit: rowsMax });
+    const bundles = bundle(kept, service, auditKey);
+    // Before they are on their way: the log may confirm them before the bus does.
+    for (const { id, rows } of bundles) this.#sent.set(id, rows);
     const sent = await Promise.allSettled(
-      bundles.map(({ id, payload }) => bus.publish(`claviger.audit.${service}`, payload, id)),
+      bundles.map(({ id, message }) => bus.publish(`claviger.audit.${service}`, message, id)),
     );
     const failed = sent.findIndex(({ status }) => status === "rejected");
     const last = bundles[failed === -1 ? bundles.length - 1 : failed - 1];
-    if (last !== undefined) this.#shipped = Math.max(this.#shipped, last.sequence);
+    if (last !== undefined) this.#shipped = Math.max(this.#shipped, last.rows.to);
     if (failed !== -1) throw (sent[failed] as PromiseRejectedResult).reason;
-    return bundles;
+    return { bundles, rows: kept.length };
   }
 
   /**
@@ -87,20 +92,31 @@ export class Shipper implements AsyncDisposable {
    */
   async #shipAgain(): Promise<void> {
     if (performance.now() < this.#overdue.at) return;
+    const { upTo } = this.#overdue;
     const at = performance.now() + confirmationMilliseconds;
-    const sent = this.#overdue.upTo === 0 ? [] : await this.#ship(0, this.#overdue.upTo);
-    const last = sent.at(-1);
+    // They may be bundled otherwise now. Who confirms the earlier bundle confirms nothing, and these go again.
+    for (const [id, { to }] of this.#sent) if (to <= upTo) this.#sent.delete(id);
+    const { bundles } = upTo === 0 ? { bundles: [] } : await this.#ship(0, upTo);
+    const last = bundles.at(-1);
     this.#overdue =
       last === undefined
         ? { upTo: this.#shipped, at, lastSent: "" }
         : { upTo: this.#overdue.upTo, at, lastSent: last.id };
   }
 
-  /** The log has these bundles. */
-  confirmed(ids: readonly string[]): void {
-    if (!ids.includes(this.#overdue.lastSent)) return;
-    this.#overdue.at = 0;
-    this.wake();
+  /** The log has these bundles. @returns the rows that they were made of */
+  confirmed(ids: readonly string[]): SequenceRange[] {
+    const ranges: SequenceRange[] = [];
+    for (const id of ids) {
+      const rows = this.#sent.get(id);
+      if (rows !== undefined) ranges.push(rows);
+      this.#sent.delete(id);
+    }
+    if (ids.includes(this.#overdue.lastSent)) {
+      this.#overdue.at = 0;
+      this.wake();
+    }
+    return ranges;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -29,13 +29,15 @@ export class SpoolFile {
     this.#worker.on("exit", () => end(unkept("the spool was closed")));
   }
 
+  /** What a command has kept is the thread's from then on: it is handed over, not copied. */
   ask(command: SpoolCommand): Promise<SpoolAnswer> {
     if (this.#broken !== undefined) return Promise.reject(this.#broken);
     this.#number += 1;
     const number = this.#number;
     return new Promise((resolve, reject) => {
       this.#waiting.set(number, { resolve, reject });
-      this.#worker.postMessage({ number, command });
+      const handedOver = command.do === "keep" ? command.kept.map(({ encoded }) => encoded.buffer) : [];
+      this.#worker.postMessage({ number, command }, handedOver);
     });
   }
 

@@ -1,26 +1,33 @@
-/** A bundle of audit records, as it goes to the bus. */
-export interface SpooledBundle {
+/** Records that were kept in one commit, encoded as a bundle has them. */
+export interface KeptRecords {
+  /** Of the first record. */
   id: string;
-  payload: Uint8Array;
-  /** How many records are in it. */
+  encoded: Uint8Array<ArrayBuffer>;
+  /** How many records that is. */
   records: number;
 }
 
 /** In the order in which they were kept. */
-export type NumberedBundle = SpooledBundle & { sequence: number };
+export type NumberedRecords = KeptRecords & { sequence: number };
+
+/** Both ends are in it. */
+export interface SequenceRange {
+  from: number;
+  to: number;
+}
 
 export type SpoolCommand =
-  | { do: "keep"; bundles: SpooledBundle[] }
+  | { do: "keep"; kept: KeptRecords[] }
   /** Those with `after` < sequence ≤ `upTo`. */
   | { do: "read"; after: number; upTo: number; limit: number }
-  | { do: "forget"; ids: string[] }
+  | { do: "forget"; ranges: SequenceRange[] }
   | { do: "count" }
   | { do: "close" };
 
 export interface SpoolAnswer {
   number: number;
   error?: string;
-  bundles?: NumberedBundle[];
+  kept?: NumberedRecords[];
   /** Records: those that were forgotten, or all. */
   records?: number;
 }

@@ -1,25 +1,25 @@
 import { DatabaseSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
-import type { NumberedBundle, SpoolAnswer, SpoolCommand } from "./spool-protocol.ts";
+import type { NumberedRecords, SpoolAnswer, SpoolCommand } from "./spool-protocol.ts";
 
 /** The only thread that touches the spool's file. Synchronous on purpose: an answer means it is on disk. */
 const { path } = workerData as { path: string };
 const database = new DatabaseSync(path);
 database.exec(`
   PRAGMA journal_mode = WAL;
-  CREATE TABLE IF NOT EXISTS bundles (
+  CREATE TABLE IF NOT EXISTS kept (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    payload BLOB NOT NULL,
+    id TEXT NOT NULL,
+    encoded BLOB NOT NULL,
     records INTEGER NOT NULL
   );
 `);
-const insert = database.prepare("INSERT OR IGNORE INTO bundles (id, payload, records) VALUES (?, ?, ?)");
+const insert = database.prepare("INSERT INTO kept (id, encoded, records) VALUES (?, ?, ?)");
 const read = database.prepare(
-  "SELECT sequence, id, payload, records FROM bundles WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?",
+  "SELECT sequence, id, encoded, records FROM kept WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?",
 );
-const remove = database.prepare("DELETE FROM bundles WHERE id = ? RETURNING records");
-const count = database.prepare("SELECT coalesce(sum(records), 0) AS records FROM bundles");
+const remove = database.prepare("DELETE FROM kept WHERE sequence BETWEEN ? AND ? RETURNING records");
+const count = database.prepare("SELECT coalesce(sum(records), 0) AS records FROM kept");
 
 interface Counted {
   records: number;
@@ -41,17 +41,19 @@ function carryOut(command: SpoolCommand): Omit<SpoolAnswer, "number" | "error"> 
   switch (command.do) {
     case "keep":
       inTransaction("FULL", () => {
-        for (const { id, payload, records } of command.bundles) insert.run(id, payload, records);
+        for (const { encoded, id, records } of command.kept) insert.run(id, encoded, records);
       });
       return {};
-    case "read": {
-      const bundles = read.all(command.after, command.upTo, command.limit) as unknown as NumberedBundle[];
-      return { bundles };
-    }
+    case "read":
+      return {
+        kept: read.all(command.after, command.upTo, command.limit) as unknown as NumberedRecords[],
+      };
     case "forget": {
       let records = 0;
       inTransaction("NORMAL", () => {
-        for (const id of command.ids) records += (remove.get(id) as Counted | undefined)?.records ?? 0;
+        for (const { from, to } of command.ranges) {
+          for (const row of remove.all(from, to) as unknown as Counted[]) records += row.records;
+        }
       });
       return { records };
     }
@@ -70,6 +72,6 @@ parentPort!.on("message", ({ number, command }: { number: number; command: Spool
   } catch (error) {
     answer = { number, error: (error as Error).message };
   }
-  parentPort!.postMessage(answer);
+  parentPort!.postMessage(answer, answer.kept?.map(({ encoded }) => encoded.buffer) ?? []);
   if (command.do === "close") parentPort!.close();
 });

@@ -16,6 +16,8 @@ import { DomainError, type ErrorKind } from "@claviger/domain-error";
 import { usageError } from "./errors.ts";
 
 export const standardStream = "-";
+/** Of files that hold a key. */
+export const secretMode = 0o600;
 
 export interface InputLimits {
   bytesMax: number;

@@ -36,6 +36,11 @@ export function shortTime(timestamp: TimestampLike | undefined): string {
   return timestamp === undefined ? "" : isoTime(timestamp).replace(/\.\d+Z$/, "Z");
 }
 
+/** The day alone. */
+export function isoDate(timestamp: TimestampLike | undefined): string {
+  return timestamp === undefined ? "" : isoTime(timestamp).slice(0, 10);
+}
+
 /** `in 29 d` or `3 h ago`, beside a time. */
 export function relativeTime(timestamp: TimestampLike, now = new Date()): string {
   const seconds = Math.round((dateOf(timestamp).getTime() - now.getTime()) / 1000);

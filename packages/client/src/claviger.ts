@@ -3,8 +3,13 @@ import { DomainError } from "@claviger/domain-error";
 import { serviceIdentity, TlsIdentity } from "@claviger/identity";
 import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
+import { DeliveryService } from "@claviger/proto/distribution/v1/delivery_pb.ts";
+import { GroupKeyService } from "@claviger/proto/distribution/v1/group_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
+import { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
 import { RowService as DistributionRowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
+import { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CryptographyService, type OperationResult } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
@@ -13,7 +18,10 @@ import { RowService as RotationRowService } from "@claviger/proto/rotation/v1/ro
 import { type GetStatusResponse, StatusService } from "@claviger/proto/status/v1/status_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
+import { EmergencyService } from "@claviger/proto/storage/v1/emergency_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
+import { PolicyService } from "@claviger/proto/storage/v1/policy_pb.ts";
+import { PostureService } from "@claviger/proto/storage/v1/posture_pb.ts";
 import { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
 import type { CallOptions } from "./call.ts";
 import { type Addresses, findConfigFile, readConfigFile, type ServiceName } from "./config-file.ts";
@@ -48,12 +56,20 @@ export interface Claviger extends Disposable {
   readonly registry: Client<typeof RegistryService>;
   readonly access: Client<typeof AccessService>;
   readonly approvals: Client<typeof ApprovalService>;
+  readonly policy: Client<typeof PolicyService>;
+  readonly emergencies: Client<typeof EmergencyService>;
+  readonly posture: Client<typeof PostureService>;
   readonly keyrings: Client<typeof KeyringService>;
   readonly keyGeneration: Client<typeof KeyGenerationService>;
   readonly cryptography: Client<typeof CryptographyService>;
   readonly backup: Client<typeof BackupService>;
   readonly identities: Client<typeof IdentityService>;
   readonly certificates: Client<typeof CertificateService>;
+  readonly recipients: Client<typeof RecipientService>;
+  readonly sessions: Client<typeof SessionKeyService>;
+  readonly groups: Client<typeof GroupKeyService>;
+  readonly preSharedKeys: Client<typeof PreSharedKeyService>;
+  readonly deliveries: Client<typeof DeliveryService>;
   readonly rotation: Client<typeof RotationService>;
   readonly subscriptions: Client<typeof SubscriptionService>;
   /** Distribution's and rotation's own rows. */
@@ -125,6 +141,15 @@ export function createClaviger(options: ClavigerOptions = {}): Claviger {
     get approvals() {
       return clientOf(ApprovalService, "storage");
     },
+    get policy() {
+      return clientOf(PolicyService, "storage");
+    },
+    get emergencies() {
+      return clientOf(EmergencyService, "storage");
+    },
+    get posture() {
+      return clientOf(PostureService, "storage");
+    },
     get keyrings() {
       return clientOf(KeyringService, "generator");
     },
@@ -148,6 +173,21 @@ export function createClaviger(options: ClavigerOptions = {}): Claviger {
     },
     get certificates() {
       return clientOf(CertificateService, "distribution");
+    },
+    get recipients() {
+      return clientOf(RecipientService, "distribution");
+    },
+    get sessions() {
+      return clientOf(SessionKeyService, "distribution");
+    },
+    get groups() {
+      return clientOf(GroupKeyService, "distribution");
+    },
+    get preSharedKeys() {
+      return clientOf(PreSharedKeyService, "distribution");
+    },
+    get deliveries() {
+      return clientOf(DeliveryService, "distribution");
     },
     get rotation() {
       return clientOf(RotationService, "rotation");

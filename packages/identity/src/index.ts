@@ -1,3 +1,4 @@
+export { type AuthenticationStrength, readStrength, type TlsSession } from "./authentication-strength.ts";
 export {
   type Identity,
   type IdentityKind,

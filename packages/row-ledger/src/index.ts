@@ -7,6 +7,7 @@ export { placeOf, readSealedPage, readSealedRows, type SealedTable } from "./sea
 export { Tampering, type TamperingOptions, tellingSealer } from "./tampering.ts";
 export {
   insertWithdrawal,
+  justAfter,
   later,
   sealedWithdrawals,
   type WithdrawalRow,

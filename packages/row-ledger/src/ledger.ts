@@ -76,7 +76,7 @@ export class Ledger implements Disposable {
       check: sealer.check,
       seal: (name, row) => {
         const table = this.#tables.get(name);
-        if (table !== undefined) {
+        if (table !== undefined && table.unledgered !== true) {
           if (notes.length === 0) tx.afterCommit(() => this.#write(notes));
           notes.push(noteOf(table, row));
           if (name === "withdrawals") notes.push(withdrawnBy(row));
@@ -88,6 +88,7 @@ export class Ledger implements Disposable {
 
   /** A genuine row that a scan read: what is newer is learned. */
   learn(table: SealedTable, rows: readonly object[]): void {
+    if (table.unledgered === true) return;
     const notes: Note[] = [];
     for (const row of rows) {
       const note = noteOf(table, row);
@@ -124,6 +125,11 @@ export class Ledger implements Disposable {
       const text = place as string;
       return { place: text, label: (label as string | null) ?? text.replaceAll("\n", ", ") };
     });
+  }
+
+  /** All places that must be there, of a table that has few. */
+  places(table: string, limit: number): string[] {
+    return this.placesAfter(table, "", limit).map(({ place }) => place);
   }
 
   knowsAny(table: string): boolean {

@@ -9,6 +9,8 @@ export interface SealedTable {
   /** As the store's own queries select them, `seal` with them. */
   readonly columns: string;
   readonly key: readonly { readonly column: string; readonly type: KeyType }[];
+  /** Whether the ledger leaves it out: rows come and go, and what holds against an old one is elsewhere. */
+  readonly unledgered?: true;
   /** Whether rows are changed after they were made. */
   readonly changes?: true;
   /** What grows with each change of a row; of a row that never changes, when it was made, in milliseconds. */

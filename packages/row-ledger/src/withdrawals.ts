@@ -39,6 +39,11 @@ export async function withdrawalsOf(
   ]);
 }
 
+/** For a row that takes the place of another that is withdrawn now: it is the newer of the two. */
+export function justAfter(now: Date): Date {
+  return new Date(now.getTime() + 1);
+}
+
 /** Replicas' clocks differ: a row is never withdrawn before it was made. */
 export function later(one: Date, other: Date): Date {
   return one > other ? one : other;

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { type AuditOutcome, type AuditRecord, buildAuditRecord } from "@claviger/audit-record";
 import { DomainError, type ErrorKind } from "@claviger/domain-error";
-import type { Identity } from "@claviger/identity";
+import type { AuthenticationStrength, Identity } from "@claviger/identity";
 import type { CallContext } from "./context.ts";
 import type { IncomingCall, PipelineOptions } from "./pipeline.ts";
 import type { PolicyRow } from "./policy.ts";
@@ -18,6 +18,7 @@ export interface Attempt {
   certificateSerial: string;
   /** DER. */
   certificate: Uint8Array;
+  authentication: AuthenticationStrength | undefined;
   exempt: boolean;
   details: Record<string, string | number | boolean>;
 }
@@ -33,6 +34,7 @@ export function beginAttempt(method: DescMethod, row: PolicyRow<unknown>): Attem
     actor: "",
     certificateSerial: "",
     certificate: noCertificate,
+    authentication: undefined,
     exempt: false,
     details: {},
   };
@@ -58,6 +60,10 @@ export class PipelineContext<Unit> implements CallContext<Unit> {
 
   get certificate(): Uint8Array {
     return this.#attempt.certificate;
+  }
+
+  get authentication(): AuthenticationStrength | undefined {
+    return this.#attempt.authentication;
   }
 
   get traceId(): string {
@@ -92,7 +98,8 @@ export async function admit<Unit>(
   row: PolicyRow<unknown>,
   attempt: Attempt,
 ): Promise<{ identity: Identity; request: unknown }> {
-  const { identity, certificate, certificateSerial } = call.authenticate();
+  const { authentication, certificate, certificateSerial, identity } = call.authenticate();
+  attempt.authentication = authentication;
   attempt.certificate = certificate ?? attempt.certificate;
   attempt.actor = identity.uri;
   attempt.certificateSerial = certificateSerial;
@@ -106,6 +113,8 @@ export async function admit<Unit>(
     certificateSerial,
     permission: attempt.permission,
     resource: attempt.resource,
+    ...(authentication && { authentication }),
+    ...(row.renewal === true && { renewal: true }),
   });
   if (!answer.allowed) {
     throw new DomainError("denied", answer.reason, {

@@ -94,8 +94,9 @@ export function operationBatch(
 ) => Promise<{ results: OperationResult[] }> {
   return async ({ operations }, context) => {
     checkCount(operations);
-    const { caller: identity, certificateSerial, signal, traceId } = context;
-    const around = { authenticate: () => ({ identity, certificateSerial }), signal, traceId };
+    const { authentication, caller: identity, certificateSerial, signal, traceId } = context;
+    const peer = { identity, certificateSerial, ...(authentication && { authentication }) };
+    const around = { authenticate: () => peer, signal, traceId };
     const results = await passOperations(registration, options, around, operations);
     context.note({
       operations: results.length,

@@ -1,4 +1,4 @@
-import type { Identity } from "@claviger/identity";
+import type { AuthenticationStrength, Identity } from "@claviger/identity";
 import { pooledRandomBytes } from "@claviger/pooled-random";
 
 export interface CallContext<Unit> {
@@ -8,6 +8,8 @@ export interface CallContext<Unit> {
   readonly certificateSerial: string;
   /** The caller's certificate in DER. */
   readonly certificate: Uint8Array;
+  /** How strongly the caller's connection authenticates; undefined on a listener without certificates. */
+  readonly authentication: AuthenticationStrength | undefined;
   /** 32 hexadecimal digits; pass it on in every call made for this one. */
   readonly traceId: string;
   /** Fires when the caller has gone or the deadline has passed. */

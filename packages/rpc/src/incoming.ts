@@ -1,6 +1,12 @@
 import { create, type DescMethod, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { DomainError } from "@claviger/domain-error";
-import { type Identity, identityFromSubjectAltName } from "@claviger/identity";
+import {
+  type AuthenticationStrength,
+  type Identity,
+  identityFromSubjectAltName,
+  readStrength,
+  type TlsSession,
+} from "@claviger/identity";
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
 import { traceIdFrom } from "./context.ts";
 import { asDomainError, toServiceError } from "./errors.ts";
@@ -79,6 +85,7 @@ interface Peer {
   identity: Identity;
   certificateSerial: string;
   certificate: Uint8Array;
+  authentication: AuthenticationStrength;
   /** Milliseconds since the epoch. */
   validTo: number;
 }
@@ -98,6 +105,7 @@ function peerOf(call: RawCall, trustDomain: string): Peer {
     identity: identityFromSubjectAltName(certificate.subjectaltname, trustDomain),
     certificateSerial: certificate.serialNumber.toLowerCase(),
     certificate: certificate.raw,
+    authentication: readStrength(certificate.raw, socketOf(session)),
     validTo: Date.parse(certificate.valid_to),
   };
   if (session !== undefined) peers.set(session, peer);
@@ -109,6 +117,11 @@ function sessionOf(call: RawCall): object | undefined {
   const inner = (call as { call?: { stream?: { session?: unknown } } }).call;
   const session = inner?.stream?.session;
   return typeof session === "object" && session !== null ? session : undefined;
+}
+
+function socketOf(session: object | undefined): TlsSession | undefined {
+  const socket = (session as { socket?: Partial<TlsSession> } | undefined)?.socket;
+  return typeof socket?.getSession === "function" ? (socket as TlsSession) : undefined;
 }
 
 /** On the enrolment listener alone. */

@@ -1,7 +1,7 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { AuditRecord } from "@claviger/audit-record";
 import type { ErrorKind } from "@claviger/domain-error";
-import type { Identity } from "@claviger/identity";
+import type { AuthenticationStrength, Identity } from "@claviger/identity";
 import { admit, beginAttempt, keepRefusal, PipelineContext, recordAttempt } from "./attempt.ts";
 import type { CallContext } from "./context.ts";
 import { asDomainError } from "./errors.ts";
@@ -13,6 +13,9 @@ export type Authorize = (question: {
   certificateSerial: string;
   permission: string;
   resource: string;
+  authentication?: AuthenticationStrength;
+  /** The call renews the caller's own certificate. */
+  renewal?: boolean;
 }) => Promise<{ allowed: boolean; reason: string; needsApproval?: boolean }>;
 
 /** A request that others have to consent to. */
@@ -59,7 +62,13 @@ export interface IncomingCall {
   /** As it came, or a message that came inside of another. */
   request: Uint8Array | { readonly message: unknown };
   /** Throws `unauthenticated` where the certificate names nobody. */
-  authenticate: () => { identity: Identity; certificateSerial: string; certificate?: Uint8Array };
+  authenticate: () => {
+    identity: Identity;
+    certificateSerial: string;
+    certificate?: Uint8Array;
+    /** How strongly; absent where there is no certificate. */
+    authentication?: AuthenticationStrength;
+  };
   traceId: string;
   signal: AbortSignal;
 }

@@ -18,6 +18,8 @@ export interface PolicyRow<Request> {
   readonly resource?: (request: Request) => string;
   /** The other identity that the request acts on: kept beside the audit tree, since it may name a person. */
   readonly subject?: (request: Request) => string;
+  /** It renews the caller's own certificate: who is below the floor may, to come above it. */
+  readonly renewal?: boolean;
   /** Why an RPC is not audited. There are very few. */
   readonly auditExempt?: (request: Request) => string | undefined;
 }

@@ -1,3 +1,4 @@
+import { createPrivateKey, createPublicKey, randomBytes, type webcrypto } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { Aes256Gcm, CipherSuite, DhkemX25519HkdfSha256, HkdfSha256 } from "@hpke/core";
@@ -70,12 +71,42 @@ export interface SecretRecipient {
 export async function createRecipient(): Promise<SecretRecipient> {
   const pair = await suite.kem.generateKeyPair();
   const publicKey = new Uint8Array(await suite.kem.serializePublicKey(pair.publicKey));
+  return recipientWith(pair, publicKey);
+}
+
+/** Somebody whose key is kept: an X25519 private key of 32 bytes and its public half. */
+export async function recipientFrom(
+  privateKey: SecretBytes,
+  publicKey: Uint8Array,
+): Promise<SecretRecipient> {
+  const pair = {
+    privateKey: await suite.kem.importKey("raw", privateKey.expose().buffer, false),
+    // Given, since the library would have to export the private key to derive it.
+    publicKey: await suite.kem.deserializePublicKey(exactBuffer(publicKey)),
+  };
+  return recipientWith(pair, publicKey);
+}
+
+/** The secret that a recipient is made of, for whoever has to keep it: 32 random bytes, X25519's private key. */
+export function createRecipientSecret(): SecretBytes {
+  return SecretBytes.take(randomBytes(recipientKeyBytes));
+}
+
+/** The secret stays the caller's to clear. */
+export function recipientOf(secret: SecretBytes): Promise<SecretRecipient> {
+  return recipientFrom(secret, publicKeyOf(secret));
+}
+
+/** DER of an X25519 private key in PKCS #8, up to the key itself (RFC 8410 section 7). */
+const pkcs8Prefix = Buffer.from("302e020100300506032b656e04220420", "hex");
+
+function recipientWith(recipientKey: webcrypto.CryptoKeyPair, publicKey: Uint8Array): SecretRecipient {
   return {
     publicKey,
     async open({ ciphertext, encapsulatedKey }, context) {
       try {
         const opened = await suite.open(
-          { recipientKey: pair, enc: exactBuffer(encapsulatedKey), info: sealInfo(context) },
+          { recipientKey, enc: exactBuffer(encapsulatedKey), info: sealInfo(context) },
           exactBuffer(ciphertext),
         );
         return SecretBytes.take(new Uint8Array(opened));
@@ -87,6 +118,15 @@ export async function createRecipient(): Promise<SecretRecipient> {
       }
     },
   };
+}
+
+function publicKeyOf(secret: SecretBytes): Uint8Array {
+  using pkcs8 = SecretBytes.allocate(pkcs8Prefix.length + secret.length);
+  pkcs8.expose().set(pkcs8Prefix);
+  pkcs8.expose().set(secret.expose(), pkcs8Prefix.length);
+  const key = createPrivateKey({ key: Buffer.from(pkcs8.expose().buffer), format: "der", type: "pkcs8" });
+  const spki = createPublicKey(key).export({ type: "spki", format: "der" });
+  return new Uint8Array(spki.subarray(spki.length - recipientKeyBytes));
 }
 
 /** A buffer of these bytes alone: a view may lie in a larger one. */

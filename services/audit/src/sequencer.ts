@@ -23,6 +23,7 @@ export interface SequencerOptions {
 
 interface Arrived {
   writer: string;
+  id: string;
   records: AuditRecord[];
 }
 
@@ -56,7 +57,8 @@ function openAll(messages: readonly BusMessage[], keys: ReadonlyMap<string, Buff
     const key = keys.get(writer);
     try {
       if (key === undefined) throw new Error("nobody writes there");
-      arrived.push({ writer, records: openBundle(message.data, writer, key) });
+      const records = openBundle(message.data, writer, key);
+      arrived.push({ writer, records, id: bundleId(message.data, records.length, records[0]!.id) });
     } catch (error) {
       forged.push(`${message.subject.slice(0, 100)}: ${(error as Error).message}`);
     }
@@ -103,7 +105,7 @@ async function append(tx: Transaction, records: readonly AuditRecord[], recorded
 function confirm({ bus, writerKeys }: SequencerOptions, arrived: readonly Arrived[]): void {
   const byWriter = Map.groupBy(arrived, ({ writer }) => writer);
   for (const [writer, items] of byWriter) {
-    const ids = items.map(({ records }) => bundleId(records));
+    const ids = items.map(({ id }) => id);
     bus.broadcast(`claviger.confirm.${writer}`, sealConfirmation(ids, writer, writerKeys.get(writer)!));
   }
 }

@@ -8,8 +8,29 @@ import { attestationName, profiles } from "./profiles.ts";
 import type { Registry } from "./registry.ts";
 import { newestOfKey } from "./store/certificates.ts";
 
-const keyName = "system/attestation";
-const profile = "attestation";
+/** A key of Claviger's own that signs for others to verify, and how its certificate names it. */
+export interface CertifiedSystemKey {
+  keyName: string;
+  profile: "attestation" | "tickets";
+  commonName: string;
+  /** A URI that no request gets. */
+  name: string;
+}
+
+interface ChainOptions {
+  keys: Client<typeof KeyGenerationService>;
+  issuing: Authority;
+  publicHttpAddress: string;
+  trustDomain: string;
+  requestedBy: string;
+}
+
+const attestation: CertifiedSystemKey = {
+  keyName: "system/attestation",
+  profile: "attestation",
+  commonName: "Claviger key attestation",
+  name: attestationName,
+};
 /** A certificate that ends sooner is followed by another. */
 const renewBeforeMilliseconds = 365 * 86_400_000;
 
@@ -19,13 +40,17 @@ const renewBeforeMilliseconds = 365 * 86_400_000;
  */
 export async function attestationChain(
   registry: Registry,
-  options: {
-    keys: Client<typeof KeyGenerationService>;
-    issuing: Authority;
-    publicHttpAddress: string;
-    trustDomain: string;
-    requestedBy: string;
-  },
+  options: ChainOptions,
+  version: number,
+): Promise<string> {
+  return systemKeyChain(registry, options, attestation, version);
+}
+
+/** The same for any of them. */
+export async function systemKeyChain(
+  registry: Registry,
+  options: ChainOptions,
+  { commonName, keyName, name, profile }: CertifiedSystemKey,
   version: number,
 ): Promise<string> {
   const { subjectPublicKeyInfo } = await options.keys.getPublicKey({ name: keyName, version });
@@ -38,11 +63,11 @@ export async function attestationChain(
   }
   const { chain } = await issueCertificate(registry, options.issuing, options.publicHttpAddress, {
     profile,
-    subject: { commonName: "Claviger key attestation", organization: options.trustDomain },
-    subjectAltNames: [{ uri: attestationName }],
+    subject: { commonName, organization: options.trustDomain },
+    subjectAltNames: [{ uri: name }],
     identity: undefined,
     subjectPublicKeyInfo,
-    lifetimeSeconds: profiles.attestation.lifetimeSecondsDefault,
+    lifetimeSeconds: profiles[profile].lifetimeSecondsDefault,
     requestedBy: options.requestedBy,
     freshKey: false,
   });

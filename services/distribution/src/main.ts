@@ -4,9 +4,15 @@ import { createServiceClient, Transport } from "@claviger/client";
 import type { Transaction } from "@claviger/database";
 import { serviceIdentity } from "@claviger/identity";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
+import { DeliveryService } from "@claviger/proto/distribution/v1/delivery_pb.ts";
+import { GroupKeyService } from "@claviger/proto/distribution/v1/group_pb.ts";
 import { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
+import { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
 import { RowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
+import { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
+import { KeyDistributionService } from "@claviger/proto/generator/v1/key_distribution_pb.ts";
 import { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
@@ -21,15 +27,34 @@ import {
   runService,
   serve,
 } from "@claviger/service";
+import { RequestVerifier } from "@claviger/signed-request";
 import { readCertificate } from "@claviger/x509";
 import { openAuthorities } from "./authorities.ts";
 import { readConfig } from "./config.ts";
 import type { DistributionContext } from "./context.ts";
 import { inviteFirstAdministrator } from "./enrollment.ts";
+import type { ExchangeContext } from "./exchange/context.ts";
+import { GroupSignal } from "./exchange/group-signal.ts";
+import { TicketChains } from "./exchange/ticket-chains.ts";
 import { certificateHandlers } from "./handlers/certificate.ts";
+import { deliveryHandlers } from "./handlers/delivery.ts";
+import { groupHandlers } from "./handlers/group.ts";
 import { enrollmentHandlers, identityHandlers } from "./handlers/identity.ts";
+import { preSharedKeyHandlers } from "./handlers/pre-shared-key.ts";
+import { recipientHandlers } from "./handlers/recipient.ts";
 import { rowHandlers } from "./handlers/rows.ts";
-import { certificatePolicy, enrollmentPolicy, identityPolicy, rowPolicy } from "./policy.ts";
+import { sessionHandlers } from "./handlers/session.ts";
+import {
+  certificatePolicy,
+  deliveryPolicy,
+  enrollmentPolicy,
+  groupPolicy,
+  identityPolicy,
+  preSharedKeyPolicy,
+  recipientPolicy,
+  rowPolicy,
+  sessionPolicy,
+} from "./policy.ts";
 import { createPublicHttp } from "./public-http.ts";
 import { publish, type Registry } from "./registry.ts";
 import { settleRestored } from "./restored.ts";
@@ -59,7 +84,13 @@ async function start(lifetime: Lifetime): Promise<void> {
     directory: settings.directory,
     database,
     tables: sealedTables,
-    namesSomebody: new Set(["identities", "enrollment_tokens"]),
+    namesSomebody: new Set([
+      "identities",
+      "enrollment_tokens",
+      "recipients",
+      "session_rules",
+      "key_group_members",
+    ]),
     publish: (tx, row, table) => publish(open(tx), "registry.row-changed", row, { table }),
     logger,
     warn,
@@ -117,6 +148,18 @@ async function start(lifetime: Lifetime): Promise<void> {
     },
   };
 
+  const renewals = new GroupSignal();
+  bus.subscribe("claviger.events.distribution.group.>", ({ data }) => renewals.hear(data));
+  const exchange: ExchangeContext = {
+    ...shared,
+    distribute: createServiceClient(KeyDistributionService, toGenerator),
+    chains: new TicketChains({ ...shared, issuing: () => authorities.issuing }),
+    renewals,
+    decide: access.decide,
+    inTransaction,
+    receipts: new RequestVerifier({ trustDomain, trustBundle: () => authorities.trustBundle }),
+  };
+
   const http = createPublicHttp({ authorities, lists, onTrouble: warn });
   await listenHttp(http, settings.httpListen);
   lifetime.onStop("public http", () => {
@@ -150,6 +193,11 @@ async function start(lifetime: Lifetime): Promise<void> {
       register(RowService, rowPolicy, rowHandlers(guard)),
       register(IdentityService, identityPolicy, identityHandlers(shared)),
       register(CertificateService, certificatePolicy, certificateHandlers(shared)),
+      register(RecipientService, recipientPolicy, recipientHandlers(exchange)),
+      register(SessionKeyService, sessionPolicy, sessionHandlers(exchange)),
+      register(GroupKeyService, groupPolicy, groupHandlers(exchange)),
+      register(PreSharedKeyService, preSharedKeyPolicy, preSharedKeyHandlers(exchange)),
+      register(DeliveryService, deliveryPolicy, deliveryHandlers(exchange)),
     ],
   });
 }

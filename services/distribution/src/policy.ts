@@ -1,7 +1,12 @@
 import type { Permission } from "@claviger/access";
 import type { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
+import type { DeliveryService } from "@claviger/proto/distribution/v1/delivery_pb.ts";
+import type { GroupKeyService } from "@claviger/proto/distribution/v1/group_pb.ts";
 import type { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
+import type { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
+import type { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
 import type { RowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
+import type { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
 import type { Policy } from "@claviger/rpc";
 
 function everywhere(permission: Permission) {
@@ -23,7 +28,7 @@ export const identityPolicy: Policy<typeof IdentityService> = {
 export const certificatePolicy: Policy<typeof CertificateService> = {
   issueCertificate: everywhere("certificates.issue"),
   // For the caller's own identity, which its certificate proves.
-  renewCertificate: { callers: "anyone" },
+  renewCertificate: { callers: "anyone", renewal: true },
   revokeCertificate: everywhere("certificates.revoke"),
   listCertificates: everywhere("certificates.get"),
   getCertificate: everywhere("certificates.get"),
@@ -36,4 +41,49 @@ export const certificatePolicy: Policy<typeof CertificateService> = {
 
 export const rowPolicy: Policy<typeof RowService> = {
   checkRows: everywhere("audit.read"),
+};
+
+export const recipientPolicy: Policy<typeof RecipientService> = {
+  // For the caller's own identity, which its certificate proves.
+  beginRecipient: { callers: "anyone" },
+  registerRecipient: { callers: "anyone" },
+  listRecipients: everywhere("exchange.get"),
+};
+
+export const sessionPolicy: Policy<typeof SessionKeyService> = {
+  // The session rules decide.
+  openSession: { callers: "anyone" },
+  allowSessions: everywhere("exchange.manage"),
+  forbidSessions: everywhere("exchange.manage"),
+  listSessionRules: everywhere("exchange.get"),
+};
+
+export const groupPolicy: Policy<typeof GroupKeyService> = {
+  createGroup: everywhere("exchange.manage"),
+  joinGroup: everywhere("exchange.manage"),
+  // A member leaves by itself; others are removed by who may manage groups.
+  leaveGroup: { callers: "anyone" },
+  getKeyGroup: everywhere("exchange.get"),
+  listKeyGroups: everywhere("exchange.get"),
+  // Who is a member decides.
+  getGroupKeys: { callers: "anyone" },
+  watchGroupKeys: { callers: "anyone" },
+};
+
+export const preSharedKeyPolicy: Policy<typeof PreSharedKeyService> = {
+  createPreSharedKey: everywhere("exchange.manage"),
+  getPreSharedKey: everywhere("exchange.get"),
+  listPreSharedKeys: everywhere("exchange.get"),
+  // Who is a party decides.
+  fetchPreSharedKey: { callers: "anyone" },
+  acknowledgePreSharedKey: { callers: "anyone" },
+};
+
+export const deliveryPolicy: Policy<typeof DeliveryService> = {
+  deliverKey: { callers: "anyone", permission: "keys.export", resource: (request) => request.name },
+  listDeliveries: everywhere("exchange.get"),
+  // Who is a recipient decides.
+  listWaitingDeliveries: { callers: "anyone" },
+  fetchDelivery: { callers: "anyone" },
+  acknowledgeDelivery: { callers: "anyone" },
 };

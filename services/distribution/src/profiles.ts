@@ -40,6 +40,12 @@ export const profiles = {
     lifetimeSecondsDefault: 4 * 365 * day,
     lifetimeSecondsMax: 4 * 365 * day,
   },
+  /** The key that signs what is said about distributed keys; never on request. */
+  tickets: {
+    extendedKeyUsage: [],
+    lifetimeSecondsDefault: 4 * 365 * day,
+    lifetimeSecondsMax: 4 * 365 * day,
+  },
 } as const satisfies Record<string, Profile>;
 
 export type ProfileName = keyof typeof profiles;

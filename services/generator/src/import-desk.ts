@@ -1,45 +1,48 @@
 import { randomUUID } from "node:crypto";
+import type { Client } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
-import {
-  createRecipient,
-  type SealContext,
-  type SealedSecret,
-  type SecretRecipient,
-} from "@claviger/sealed-secret";
+import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
+import { createRecipientSecret, recipientOf, type SealedSecret } from "@claviger/sealed-secret";
 import type { SecretBytes } from "@claviger/secret-bytes";
+import type { Hsm } from "./hsm/port.ts";
+import { openImportKey, sealImportKey } from "./import-key.ts";
+import type { KeyringKeys } from "./keyring-keys.ts";
 
-interface Pending {
-  recipient: SecretRecipient;
-  /** Who asked, and for which key: nobody else uses it, nor for another. */
-  caller: string;
-  name: string;
-  /** On the monotonic clock. */
-  expiresAt: number;
+export interface ImportDeskOptions {
+  hsm: Hsm;
+  keyringKeys: KeyringKeys;
+  storage: Pick<Client<typeof KeyMaterialService>, "keepImportKey" | "takeImportKey">;
+  now: () => Date;
 }
 
-const lifetimeMilliseconds = 600_000;
-const pendingMax = 1000;
-const pendingPerCallerMax = 10;
+const lifetimeSeconds = 600;
 
-/** Wrapping keys for imports: each for one caller, one name, one use and ten minutes, in this process's memory. */
+/**
+ * Wrapping keys for imports: each for one caller, one name, one use and ten minutes. Between the two calls a key
+ * lies in storage, wrapped with the keyring's key, so that any generator ends what another began.
+ */
 export class ImportDesk {
-  readonly #pending = new Map<string, Pending>();
+  readonly #options: ImportDeskOptions;
 
-  async begin(
-    caller: string,
-    name: string,
-  ): Promise<{ id: string; publicKey: Uint8Array; lifetimeMilliseconds: number }> {
-    this.#forgetExpired();
-    const own = [...this.#pending.values()].filter((pending) => pending.caller === caller).length;
-    if (own >= pendingPerCallerMax || this.#pending.size >= pendingMax) {
-      throw new DomainError("exhausted", "too many imports have been begun and not ended", {
-        hint: "end one, or wait ten minutes until they expire",
-      });
-    }
-    const recipient = await createRecipient();
-    const id = randomUUID();
-    this.#pending.set(id, { recipient, caller, name, expiresAt: performance.now() + lifetimeMilliseconds });
-    return { id, publicKey: recipient.publicKey, lifetimeMilliseconds };
+  constructor(options: ImportDeskOptions) {
+    this.#options = options;
+  }
+
+  async begin(caller: string, name: string): Promise<{ id: string; publicKey: Uint8Array; expiresAt: Date }> {
+    const { hsm, keyringKeys, now, storage } = this.#options;
+    const binding = { id: randomUUID(), caller, name };
+    const expiresAt = new Date(now().getTime() + lifetimeSeconds * 1000);
+    const keyringKey = await keyringKeys.current(name.split("/")[0]!);
+    using secret = createRecipientSecret();
+    const { publicKey } = await recipientOf(secret);
+    const key = {
+      keyringGeneration: keyringKey.generation,
+      expiresAt: expiresAt.getTime(),
+      wrapped: await hsm.wrapSecret(keyringKey.id, secret),
+    };
+    const wrapped = await sealImportKey(key, binding, (data) => hsm.bindingMac(data));
+    await storage.keepImportKey({ ...binding, wrapped, lifetimeSeconds });
+    return { id: binding.id, publicKey, expiresAt };
   }
 
   /**
@@ -52,24 +55,17 @@ export class ImportDesk {
     sealed: SealedSecret,
     method: string,
   ): Promise<SecretBytes> {
-    this.#forgetExpired();
-    const pending = this.#pending.get(id);
-    if (pending === undefined || pending.caller !== by.caller || pending.name !== by.name) {
-      throw new DomainError(
-        "failed-precondition",
-        "there is no such wrapping key of this caller's for this key",
-        {
-          hint: "a wrapping key is for one import within ten minutes, at the generator that made it: begin again",
-        },
-      );
+    const { hsm, keyringKeys, now, storage } = this.#options;
+    const { wrapped } = await storage.takeImportKey({ id, ...by });
+    const key = await openImportKey(wrapped, { id, ...by }, (data) => hsm.bindingMac(data));
+    if (key.expiresAt <= now().getTime()) {
+      throw new DomainError("failed-precondition", "the wrapping key has expired", {
+        hint: "a wrapping key is for one import within ten minutes: begin again",
+      });
     }
-    this.#pending.delete(id);
-    const context: SealContext = { method, name: by.name, version: 1 };
-    return pending.recipient.open(sealed, context);
-  }
-
-  #forgetExpired(): void {
-    const now = performance.now();
-    for (const [id, { expiresAt }] of this.#pending) if (expiresAt <= now) this.#pending.delete(id);
+    const keyringKey = await keyringKeys.find(by.name.split("/")[0]!, key.keyringGeneration);
+    using secret = await hsm.unwrapSecret(keyringKey, key.wrapped);
+    const recipient = await recipientOf(secret);
+    return recipient.open(sealed, { method, name: by.name, version: 1 });
   }
 }

@@ -6,6 +6,7 @@ import { serviceIdentity, TlsIdentity } from "@claviger/identity";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
+import { KeyDistributionService } from "@claviger/proto/generator/v1/key_distribution_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
@@ -21,6 +22,7 @@ import {
   runService,
   serve,
 } from "@claviger/service";
+import { RequestVerifier } from "@claviger/signed-request";
 import { Attester } from "./attester.ts";
 import { ceremonyRecord } from "./ceremony/ceremony-record.ts";
 import {
@@ -36,6 +38,7 @@ import type { SignedRecord } from "./generation-record.ts";
 import { backupHandlers } from "./handlers/backup.ts";
 import { checkpointHandlers } from "./handlers/checkpoint.ts";
 import { cryptographyHandlers } from "./handlers/cryptography.ts";
+import { keyDistributionHandlers } from "./handlers/key-distribution.ts";
 import { keyGenerationHandlers, keyringHandlers } from "./handlers/key-generation.ts";
 import { announceRandomnessFailure } from "./health/failure-event.ts";
 import { Health } from "./health/health.ts";
@@ -55,6 +58,7 @@ import {
   backupPolicy,
   checkpointPolicy,
   cryptographyPolicy,
+  keyDistributionPolicy,
   keyGenerationPolicy,
   keyringPolicy,
 } from "./policy.ts";
@@ -184,8 +188,7 @@ async function start(lifetime: Lifetime): Promise<void> {
           keyMaker,
           keyStore,
           storage,
-          now,
-          desk: new ImportDesk(),
+          desk: new ImportDesk({ hsm, keyringKeys, storage, now }),
           attestDestruction,
         }),
       ),
@@ -205,6 +208,21 @@ async function start(lifetime: Lifetime): Promise<void> {
           storage,
           transcript: ceremony,
           trustDomain: settings.trustDomain,
+          now,
+        }),
+      ),
+      register(
+        KeyDistributionService,
+        keyDistributionPolicy,
+        keyDistributionHandlers({
+          keyStore,
+          random,
+          bindingMac: (data) => hsm.bindingMac(data),
+          verifier: new RequestVerifier({
+            trustDomain: settings.trustDomain,
+            trustBundle: () => identity.material.trustBundle,
+          }),
+          decide: access.decide,
           now,
         }),
       ),

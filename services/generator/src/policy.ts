@@ -2,8 +2,9 @@ import type { Permission } from "@claviger/access";
 import type { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import type { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import type { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
+import type { KeyDistributionService } from "@claviger/proto/generator/v1/key_distribution_pb.ts";
 import type { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
-import type { Policy } from "@claviger/rpc";
+import type { Policy, PolicyRow } from "@claviger/rpc";
 
 function onName(permission: Permission) {
   return { callers: "anyone", permission, resource: (request: { name: string }) => request.name } as const;
@@ -71,4 +72,20 @@ export const checkpointPolicy: Policy<typeof CheckpointService> = {
     // To record it would make the log grow because it had grown.
     auditExempt: () => "a checkpoint is its own record",
   },
+};
+
+/** For the distribution service alone, and for what others signed: `resource` is the key that vouches for the answer. */
+const distributed = {
+  callers: ["distribution"],
+  permission: "keys.distribute",
+  resource: () => "system/session-tickets",
+} as const satisfies PolicyRow<unknown>;
+
+export const keyDistributionPolicy: Policy<typeof KeyDistributionService> = {
+  bindRecipient: distributed,
+  issueSessionKey: distributed,
+  issuePreSharedKey: distributed,
+  advanceGroup: distributed,
+  issueGroupKeys: distributed,
+  issueDelivery: distributed,
 };

@@ -1,6 +1,8 @@
 import type { Client } from "@claviger/client";
 import { isDomainError } from "@claviger/domain-error";
+import { ticketKey } from "@claviger/key-ticket";
 import type { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
+import { groupKey } from "./distribution/group-keys.ts";
 import { attestationKey } from "./generation-record.ts";
 import type { KeyMaker } from "./key-maker.ts";
 import type { KeyringKeys } from "./keyring-keys.ts";
@@ -16,14 +18,13 @@ export interface SystemKeysOptions {
 
 const retryMilliseconds = 500;
 const systemKeyring = "system";
-const holdReason = "signs generation records";
 
-/** The keyring of Claviger's own keys and the key that signs generation records: once, as soon as storage answers. */
+/** The keyring of Claviger's own keys, and those of them that the generator itself uses: once, as soon as storage answers. */
 export async function ensureSystemKeys(options: SystemKeysOptions): Promise<void> {
   for (;;) {
     try {
       await makeSystemKeyring(options);
-      await makeAttestationKey(options);
+      for (const key of systemKeys) await makeSystemKey(options, key);
       return;
     } catch (error) {
       options.warn(`the system keys are not there yet: ${(error as Error).message}`);
@@ -42,16 +43,32 @@ async function makeSystemKeyring({ caller, keyringKeys }: SystemKeysOptions): Pr
   }
 }
 
-async function makeAttestationKey({ caller, keyMaker, registry }: SystemKeysOptions): Promise<void> {
+interface SystemKey {
+  name: string;
+  algorithm: string;
+  /** Why it is held against destruction. */
+  reason: string;
+}
+
+const systemKeys: readonly SystemKey[] = [
+  { name: attestationKey, algorithm: "ecdsa-p256", reason: "signs generation records" },
+  { name: ticketKey, algorithm: "ecdsa-p256", reason: "signs what is said about distributed keys" },
+  { name: groupKey, algorithm: "hmac-sha256", reason: "groups' keys are derived from it" },
+];
+
+async function makeSystemKey(
+  { caller, keyMaker, registry }: SystemKeysOptions,
+  { algorithm, name, reason }: SystemKey,
+): Promise<void> {
   const request = {
-    name: attestationKey,
-    algorithm: "ecdsa-p256",
+    name,
+    algorithm,
     protection: "hsm",
     destroyAfterDays: 90,
     rotationPeriodSeconds: 0n,
     exportable: false,
   };
-  const known = await registry.getKey({ name: attestationKey }).catch((error: unknown) => {
+  const known = await registry.getKey({ name }).catch((error: unknown) => {
     if (isDomainError(error, "not-found")) return undefined;
     throw error;
   });
@@ -60,8 +77,8 @@ async function makeAttestationKey({ caller, keyMaker, registry }: SystemKeysOpti
       .createKey(request, { caller, requestId: "", requestHash: new Uint8Array() })
       .catch(unlessThere);
   }
-  if (!known?.key?.holds.some(({ reason }) => reason === holdReason)) {
-    await registry.placeHold({ name: attestationKey, reason: holdReason });
+  if (!known?.key?.holds.some((hold) => hold.reason === reason)) {
+    await registry.placeHold({ name, reason });
   }
 }
 

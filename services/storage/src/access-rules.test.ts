@@ -5,7 +5,9 @@ import { roles } from "./roles.ts";
 
 const alice = parseIdentity("spiffe://claviger.local/user/alice");
 const service = (name: string) => parseIdentity(`spiffe://claviger.local/claviger/${name}`);
-const bind = (role: string, resource: string) => [{ id: "b", role, identity: alice.uri, resource }];
+const bind = (role: string, resource: string) => [
+  { id: "b", role, identity: alice.uri, resource, condition: "" },
+];
 const never = () => false;
 
 test("a binding on a keyring covers its keys and not a keyring whose name begins alike", () => {
@@ -62,4 +64,40 @@ test("services act under grants for named keys alone", () => {
 test("rotation rotates only what is due", () => {
   expect(decideForService(service("rotation"), "keys.rotate", "r/k", never).allowed).toBe(false);
   expect(decideForService(service("rotation"), "keys.rotate", "r/k", () => true).allowed).toBe(true);
+});
+
+test("of several roles that permit, the one that does so for longest decides; a no is until the first that might", () => {
+  const until = (id: string, condition: string) => ({ ...bind("user", "r")[0]!, id, condition });
+  const values: Record<string, { holds: boolean; unchangedMilliseconds: number | undefined }> = {
+    short: { holds: true, unchangedMilliseconds: 500 },
+    long: { holds: true, unchangedMilliseconds: 9000 },
+    "no for 700": { holds: false, unchangedMilliseconds: 700 },
+    "no for ever": { holds: false, unchangedMilliseconds: undefined },
+  };
+  const decide = (...conditions: string[]) =>
+    decideForCaller(
+      alice,
+      "keys.sign",
+      "r/k",
+      conditions.map((condition) => until(condition, condition)),
+      ({ condition }) => ({ ...values[condition]!, text: "" }),
+    );
+  expect(decide("no for 700", "short", "long", "no for ever")).toMatchObject({
+    allowed: true,
+    binding: { id: "long" },
+    unchangedMilliseconds: 9000,
+  });
+  expect(decide("short", "")).toMatchObject({ allowed: true, binding: { id: "" } });
+  expect(decide("short", "").unchangedMilliseconds).toBeUndefined();
+  const no = decide("no for ever", "no for 700");
+  expect(no).toMatchObject({ allowed: false, unchangedMilliseconds: 700 });
+});
+
+test("what gives others power is given under no condition, however true", () => {
+  const holds = () => ({ holds: true, text: "true", unchangedMilliseconds: undefined });
+  const binding = { ...bind("administrator", "*")[0]!, condition: "now.getHours() >= 0" };
+  const may = (permission: string) => decideForCaller(alice, permission, "*", [binding], holds).allowed;
+  expect(may("keys.destroy")).toBe(true);
+  expect(may("access.grant")).toBe(false);
+  expect(may("identities.enroll")).toBe(false);
 });

@@ -31,5 +31,6 @@ export async function bindFirstAdministrator(
     resource: "*",
     createdBy: identity,
     createdAt: now,
+    condition: "",
   });
 }

@@ -1,8 +1,11 @@
 import { DomainError } from "@claviger/domain-error";
 import type { Registry } from "./registry.ts";
 import { type ApprovalRow, lockApproval, sealedApprovals } from "./store/approvals.ts";
-import { type BindingRow, bindingsOf, sealedBindings } from "./store/bindings.ts";
-import { membershipsOf, sealedGroupMembers } from "./store/groups.ts";
+import { allBindings, type BindingRow, bindingsOf, sealedBindings } from "./store/bindings.ts";
+import { type EmergencyRow, lockEmergency, sealedEmergencies, unreviewedOf } from "./store/emergencies.ts";
+import { type EmergencyRuleRow, listEmergencyRules, sealedEmergencyRules } from "./store/emergency-rules.ts";
+import { type FloorRow, floorsMax, listFloors, sealedFloors } from "./store/floors.ts";
+import { allGroupMembers, type GroupMemberRow, membershipsOf, sealedGroupMembers } from "./store/groups.ts";
 import {
   findKey,
   findVersion,
@@ -76,8 +79,73 @@ export async function freshApproval(registry: Registry, id: string): Promise<App
   return row;
 }
 
+/** Locked; undefined where there is none. @throws DomainError `integrity` */
+export async function freshEmergency(registry: Registry, id: string): Promise<EmergencyRow | undefined> {
+  const read = async (): Promise<EmergencyRow[]> => {
+    const row = await lockEmergency(registry.tx, registry.sealer, id);
+    return row === undefined ? [] : [row];
+  };
+  const [row] = await fresh(registry, sealedEmergencies, read, () => `emergency ${id}`);
+  return row;
+}
+
+/** Emergencies of an identity that nobody has reviewed; the newest first. @throws DomainError `integrity` */
+export function freshUnreviewed(
+  registry: Registry,
+  identity: string,
+  limit: number,
+): Promise<EmergencyRow[]> {
+  return fresh(
+    registry,
+    sealedEmergencies,
+    () => unreviewedOf(registry.tx, registry.sealer, identity, limit),
+    ({ id }) => `emergency ${id}`,
+  );
+}
+
+/** For which roles an identity was named. @throws DomainError `integrity` */
+export function freshEmergencyRules(registry: Registry, identity: string): Promise<EmergencyRuleRow[]> {
+  return fresh(
+    registry,
+    sealedEmergencyRules,
+    () => listEmergencyRules(registry.tx, registry.sealer, identity),
+    ({ resource, role }) => `${role} for ${identity} on ${resource}`,
+  );
+}
+
+/** All floors, as they stand; also where somebody took one away. @throws DomainError `integrity` */
+export async function freshFloors(registry: Registry): Promise<FloorRow[]> {
+  const rows = await fresh(
+    registry,
+    sealedFloors,
+    () => listFloors(registry.tx, registry.sealer),
+    ({ id }) => `floor ${id}`,
+  );
+  const there = new Set(rows.map(({ id }) => id));
+  const missing = (): string | undefined =>
+    registry.ledger.places(sealedFloors.name, floorsMax).find((place) => !there.has(place));
+  let gone = missing();
+  if (gone === undefined) return rows;
+  // Another replica may have taken it away, as it says in the same transaction.
+  const withdrawn = await withdrawalsOf(registry.tx, sealedFloors.name, [gone]);
+  registry.ledger.learn(
+    sealedWithdrawals,
+    withdrawn.map((row) => sealedWithdrawals.open(registry.sealer, row) as object),
+  );
+  gone = missing();
+  if (gone === undefined) return rows;
+  const what = `the row of floor ${gone} is gone, and Claviger did not take it away`;
+  registry.tell({ table: sealedFloors.name, row: gone, what });
+  throw new DomainError("integrity", what, {
+    hint: "treat the database as tampered with: `claviger audit search` shows what was really done to it",
+  });
+}
+
 /** What an identity has by itself, and by its groups. @throws DomainError `integrity` */
-export async function freshBindings(registry: Registry, identity: string): Promise<BindingRow[]> {
+export async function freshHoldings(
+  registry: Registry,
+  identity: string,
+): Promise<{ bindings: BindingRow[]; groups: string[] }> {
   const memberships = await fresh(
     registry,
     sealedGroupMembers,
@@ -88,7 +156,27 @@ export async function freshBindings(registry: Registry, identity: string): Promi
   for (const { groupName } of memberships) {
     bindings.push(...(await bindingsOfOne(registry, `group:${groupName}`)));
   }
-  return bindings;
+  return { bindings, groups: memberships.map(({ groupName }) => groupName) };
+}
+
+/** All bindings and memberships. @throws DomainError `integrity`; `exhausted` where there are too many */
+export async function freshPolicy(
+  registry: Registry,
+): Promise<{ bindings: BindingRow[]; memberships: GroupMemberRow[] }> {
+  const { sealer, tx } = registry;
+  const bindings = await fresh(
+    registry,
+    sealedBindings,
+    () => allBindings(tx, sealer),
+    ({ identity, resource, role }) => `${role} for ${identity} on ${resource}`,
+  );
+  const memberships = await fresh(
+    registry,
+    sealedGroupMembers,
+    () => allGroupMembers(tx, sealer),
+    ({ groupName, identity }) => `${identity} in group ${groupName}`,
+  );
+  return { bindings, memberships };
 }
 
 function bindingsOfOne(registry: Registry, identity: string): Promise<BindingRow[]> {

@@ -1,5 +1,6 @@
 import { DomainError } from "@claviger/domain-error";
 import type { Identity } from "@claviger/identity";
+import { groupPrefix, lockAdministrators, requireAdministratorLeft } from "./bindings.ts";
 import { publish, type Registry } from "./registry.ts";
 import {
   deleteGroupMember,
@@ -17,6 +18,7 @@ export async function addMember(
   by: Identity,
 ): Promise<GroupMemberRow> {
   const { now, sealer, tx } = registry;
+  await lockAdministrators(registry);
   if ((await listGroupMembers(tx, sealer, group, membersMax)).length >= membersMax) {
     throw new DomainError("exhausted", `a group has at most ${membersMax} members`);
   }
@@ -33,9 +35,12 @@ export async function removeMember(
   { group, identity }: { group: string; identity: string },
 ): Promise<void> {
   const { now, sealer, tx } = registry;
+  const administrators = await lockAdministrators(registry);
   const members = await listGroupMembers(tx, sealer, group, membersMax);
   const row = members.find((member) => member.identity === identity);
   if (row === undefined) throw new DomainError("not-found", `${identity} is not in group ${group}`);
   await deleteGroupMember(tx, sealer, row, now);
+  const administers = administrators.some((binding) => binding.identity === `${groupPrefix}${group}`);
+  if (administers) await requireAdministratorLeft(registry);
   await publish(registry, "access.changed", "groups");
 }

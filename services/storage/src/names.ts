@@ -33,6 +33,15 @@ export function parseKeyName(name: string): KeyName {
   return { keyring, key };
 }
 
+export function isKeyringName(name: string): boolean {
+  return partPattern.test(name);
+}
+
+export function isKeyName(name: string): boolean {
+  const parts = name.split("/");
+  return parts.length === 2 && parts.every((part) => partPattern.test(part));
+}
+
 /** `*`, `keyring` or `keyring/key`. */
 export function checkResource(resource: string): string {
   if (resource === "*") return resource;

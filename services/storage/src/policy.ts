@@ -2,8 +2,11 @@ import type { Permission } from "@claviger/access";
 import { parseIdentity } from "@claviger/identity";
 import type { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import type { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
+import type { EmergencyService } from "@claviger/proto/storage/v1/emergency_pb.ts";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
+import type { PolicyService } from "@claviger/proto/storage/v1/policy_pb.ts";
+import type { PostureService } from "@claviger/proto/storage/v1/posture_pb.ts";
 import type { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
 import type { Policy } from "@claviger/rpc";
 
@@ -62,6 +65,7 @@ export const accessPolicy: Policy<typeof AccessService> = {
     subject: (request) => request.identity,
   },
   explainAccess: { ...everywhere("access.get"), subject: (request) => request.identity },
+  lintConditions: everywhere("access.get"),
   listGroups: everywhere("access.get"),
   addGroupMember: { ...everywhere("access.grant"), subject: (request) => request.identity },
   removeGroupMember: { ...everywhere("access.grant"), subject: (request) => request.identity },
@@ -93,6 +97,38 @@ export const approvalPolicy: Policy<typeof ApprovalService> = {
     resource: (request) => request.resource,
     subject: (request) => request.identity,
   },
+};
+
+export const policyPolicy: Policy<typeof PolicyService> = {
+  testPolicy: everywhere("access.get"),
+  setPolicy: { ...everywhere("access.grant"), resource: (request) => request.change?.scope || "*" },
+};
+
+export const emergencyPolicy: Policy<typeof EmergencyService> = {
+  listEmergencyRules: everywhere("access.get"),
+  setEmergencyRule: {
+    callers: "anyone",
+    permission: "access.grant",
+    resource: (request) => request.resource,
+    subject: (request) => request.identity,
+  },
+  removeEmergencyRule: {
+    callers: "anyone",
+    permission: "access.grant",
+    resource: (request) => request.resource,
+    subject: (request) => request.identity,
+  },
+  // For whom a rule names; the handlers look at whom an emergency concerns.
+  openEmergency: { callers: "anyone", resource: (request) => request.resource },
+  closeEmergency: { callers: "anyone" },
+  reviewEmergency: { callers: "anyone" },
+  listEmergencies: { callers: "anyone" },
+};
+
+export const posturePolicy: Policy<typeof PostureService> = {
+  listPosture: everywhere("access.get"),
+  raiseFloor: everywhere("access.grant"),
+  removeFloor: everywhere("access.grant"),
 };
 
 const generatorOnly = ["generator"] as const;
@@ -137,6 +173,16 @@ export const keyMaterialPolicy: Policy<typeof KeyMaterialService> = {
   listCustody: { callers: generatorOnly },
   getGenerationRecord: { callers: generatorOnly, resource: (request) => request.name },
   reserveUses: { callers: generatorOnly, resource: (request) => request.name },
+  keepImportKey: {
+    callers: generatorOnly,
+    resource: (request) => request.name,
+    subject: (request) => request.caller,
+  },
+  takeImportKey: {
+    callers: generatorOnly,
+    resource: (request) => request.name,
+    subject: (request) => request.caller,
+  },
   getKeyMaterial: {
     callers: generatorOnly,
     resource: (request) => request.name,

@@ -12,7 +12,7 @@ export interface Registry {
   tx: Transaction;
   sealer: RowSealer;
   now: Date;
-  ledger: Pick<Ledger, "find" | "learn" | "whyOld">;
+  ledger: Pick<Ledger, "find" | "learn" | "places" | "whyOld">;
   /** Of a row that was changed outside Claviger. */
   tell: (finding: Finding) => void;
 }

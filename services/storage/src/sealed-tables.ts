@@ -5,6 +5,9 @@ import { sealedBindings } from "./store/bindings.ts";
 import { sealedAcknowledgements } from "./store/custody-acknowledgements.ts";
 import { sealedDestructionAcknowledgements, sealedDestructions } from "./store/destructions.ts";
 import { sealedDrills } from "./store/drills.ts";
+import { sealedEmergencies } from "./store/emergencies.ts";
+import { sealedEmergencyRules } from "./store/emergency-rules.ts";
+import { sealedFloors } from "./store/floors.ts";
 import { sealedGenerationEnds } from "./store/generation-ends.ts";
 import { sealedGroupMembers } from "./store/groups.ts";
 import { sealedHolds } from "./store/holds.ts";
@@ -40,4 +43,7 @@ export const sealedTables: readonly SealedTable[] = [
   sealedDestructionAcknowledgements,
   sealedBackups,
   sealedDrills,
+  sealedEmergencyRules,
+  sealedEmergencies,
+  sealedFloors,
 ];

@@ -3,6 +3,7 @@ import { availableParallelism, cpus, loadavg, release } from "node:os";
 import { join, relative } from "node:path";
 import { BenchInstallation, clone, trustDomain } from "./bench-installation.ts";
 import { BareLoops, BareServer, Load } from "./child.ts";
+import { exchangeText, measureExchange } from "./exchange.ts";
 import { measureAll } from "./measure.ts";
 import { type BenchOptions, readOptions, usage } from "./options.ts";
 import { makePeerIdentities } from "./peer-identity.ts";
@@ -45,6 +46,12 @@ async function run(options: BenchOptions, signal: AbortSignal): Promise<void> {
   await using installation = await BenchInstallation.create();
   await installation.start(signal);
   await installation.makeKeys();
+  const handedOut = await measureExchange(installation, options.exchange, { ...options, onProgress });
+  if (options.only.length === 0) {
+    const text = options.json ? JSON.stringify({ version: 1, machine, handedOut }) : exchangeText(handedOut);
+    console.log(text);
+    return;
+  }
   const serverUri = `spiffe://${trustDomain}/claviger/generator`;
   const identities = await makePeerIdentities({
     directory: installation.workDirectory,
@@ -89,6 +96,7 @@ async function run(options: BenchOptions, signal: AbortSignal): Promise<void> {
     version: 1,
     machine,
     options: { rounds, seconds },
+    handedOut,
     rows,
     samples,
     profiles: named(profiles),

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { type ExchangeName, exchangeNames } from "./exchange.ts";
 import { type WorkloadName, workloadNames } from "./workloads.ts";
 
 export interface BenchOptions {
@@ -7,6 +8,7 @@ export interface BenchOptions {
   seconds: number;
   profile: boolean;
   only: readonly WorkloadName[];
+  exchange: readonly ExchangeName[];
 }
 
 export const usage = `usage: npm run bench -- [--json] [--rounds 5] [--seconds 3] [--only NAME,…] [--no-profile]
@@ -14,7 +16,8 @@ export const usage = `usage: npm run bench -- [--json] [--rounds 5] [--seconds 3
   --json        one JSON document on standard output instead of the table
   --rounds N    how often each path is measured on each side, 1 to 50
   --seconds N   how long each time, 1 to 60; half of that for the signatures
-  --only NAMES  of: ${workloadNames.join(", ")}
+  --only NAMES  of: ${workloadNames.join(", ")};
+                of keys that are handed out: ${exchangeNames.join(", ")}
   --no-profile  leaves out the CPU profiles at the end`;
 
 /** @returns what to do, or what is wrong with it */
@@ -38,12 +41,23 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" | { 
     if (!Number.isInteger(rounds) || rounds < 1 || rounds > 50) return { problem: "--rounds takes 1 to 50" };
     if (!(seconds >= 1 && seconds <= 60)) return { problem: "--seconds takes 1 to 60" };
     const only = values.only.split(",");
-    const unknown = only.find((name) => !isWorkload(name));
+    const unknown = only.find((name) => !isWorkload(name) && !isExchange(name));
     if (unknown !== undefined) return { problem: `--only names no path "${unknown}"` };
-    return { json: values.json, rounds, seconds, profile: values.profile, only: only.filter(isWorkload) };
+    return {
+      json: values.json,
+      rounds,
+      seconds,
+      profile: values.profile,
+      only: only.filter(isWorkload),
+      exchange: only.filter(isExchange),
+    };
   } catch (error) {
     return { problem: (error as Error).message };
   }
+}
+
+function isExchange(name: string): name is ExchangeName {
+  return (exchangeNames as readonly string[]).includes(name);
 }
 
 function isWorkload(name: string): name is WorkloadName {

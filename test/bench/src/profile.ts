@@ -7,7 +7,11 @@ import type { Load } from "./child.ts";
 import { type ProfileSummary, summariseProfile } from "./profile-summary.ts";
 import { type WorkloadName, workloads } from "./workloads.ts";
 
-export const profiledWorkloads = ["encrypt", "encrypt-batch"] as const satisfies WorkloadName[];
+export const profiledWorkloads = [
+  "encrypt",
+  "encrypt-batch",
+  "sign-batch-hsm",
+] as const satisfies WorkloadName[];
 const functionsListed = 40;
 const writeMillisecondsMax = 10_000;
 const directoryName = "profiles";

@@ -1,10 +1,14 @@
 import type { Command } from "commander";
+import { parseMoment } from "../arguments.ts";
 import { argument, defineCommand, present } from "../define-command.ts";
 import { usageError } from "../errors.ts";
 import { shortIdentity, table } from "../output.ts";
 import { shortTime } from "../plain.ts";
 import { everyPage, type Session } from "../session.ts";
+import { register as registerEmergency } from "./access-emergency.ts";
 import { register as registerGroups } from "./access-groups.ts";
+import { register as registerPolicy } from "./access-policy.ts";
+import { register as registerPosture } from "./access-posture.ts";
 
 const resourceOption = [
   "--on <resource>",
@@ -20,6 +24,10 @@ export function register(program: Command): void {
   registerGrant(access);
   registerRevoke(access);
   registerExplain(access);
+  registerLint(access);
+  registerPolicy(access);
+  registerEmergency(access);
+  registerPosture(access);
 }
 
 /** A group's name is taken as it is. */
@@ -61,31 +69,50 @@ function registerBindings(access: Command): void {
           shortIdentity(binding.identity),
           binding.role,
           binding.resource,
+          binding.condition,
           shortIdentity(binding.createdBy),
           shortTime(binding.createdAt),
         ]);
-        return table(["IDENTITY", "ROLE", "ON", "BY", "SINCE"], rows, "no bindings");
+        return table(["IDENTITY", "ROLE", "ON", "WHEN", "BY", "SINCE"], rows, "no bindings");
       });
+      // The answer is given: advice that cannot be had is no failure of it.
+      const { advice } = await claviger.access.lintConditions({}).catch(() => ({ advice: [] }));
+      if (advice.length > 0) {
+        session.notice(
+          `warning: ${advice.length === 1 ? "one condition" : `${advice.length} places where conditions`} could be said more simply: claviger access lint`,
+        );
+      }
     },
   });
 }
 
 function registerGrant(access: Command): void {
-  defineCommand<{ to: string; on: string }>(access, {
+  defineCommand<{ to: string; on: string; when?: string }>(access, {
     usage: "grant <role>",
     description: "give an identity a role on a keyring, a key, or everything",
     examples: [
       "access grant user --to billing --on payments/cards",
       "access grant auditor --to user/alice --on '*'",
       "access grant user --to group:payments-team --on payments",
+      `access grant user --to batch --on payments --when 'now.getHours("Europe/Berlin") < 6 && key.purpose == "encrypt-decrypt"'`,
     ],
-    options: [["--to <identity>", "billing, user/alice or a whole SPIFFE ID", "required"], resourceOption],
-    async run(session, positional, { to, on }) {
+    options: [
+      ["--to <identity>", "billing, user/alice or a whole SPIFFE ID", "required"],
+      resourceOption,
+      ["--when <expression>", "a condition in CEL under which it counts (docs/conditions.md)"],
+    ],
+    async run(session, positional, { to, on, when }) {
+      if (when?.trim() === "")
+        throw usageError("the condition is empty", "leave --when out for a role without one");
       const identity = await holderUri(session, to);
       const claviger = await session.connect();
-      const answer = await claviger.access.grantRole({ role: argument(positional), identity, resource: on });
+      const role = argument(positional);
+      const answer = await claviger.access.grantRole({ role, identity, resource: on, condition: when ?? "" });
       const binding = present(answer.binding, "the binding");
-      session.answer(binding, () => `${binding.identity} is ${binding.role} on ${binding.resource}`);
+      session.answer(binding, () => {
+        const under = binding.condition === "" ? "" : `, when ${binding.condition}`;
+        return `${binding.identity} is ${binding.role} on ${binding.resource}${under}`;
+      });
     },
   });
 }
@@ -114,20 +141,46 @@ function registerRevoke(access: Command): void {
 }
 
 function registerExplain(access: Command): void {
-  defineCommand<{ who: string; may: string; on: string }>(access, {
+  defineCommand<{ who: string; may: string; on: string; at?: string }>(access, {
     usage: "explain",
     description: "may they? The answer, and the row that decides it",
-    examples: ["access explain --who billing --may keys.decrypt --on payments/cards"],
+    examples: [
+      "access explain --who billing --may keys.decrypt --on payments/cards",
+      "access explain --who billing --may keys.decrypt --on payments/cards --at 2026-12-24T20:00:00Z",
+    ],
     options: [
       ["--who <identity>", "billing, user/alice or a whole SPIFFE ID", "required"],
       ["--may <permission>", "such as keys.decrypt", "required"],
       resourceOption,
+      ["--at <moment>", "when conditions are asked about it: 2026-01-31T12:00:00Z; now where left out"],
     ],
-    async run(session, _, { who, may, on }) {
+    async run(session, _, { who, may, on, at }) {
       const identity = await session.identityUri(who);
       const claviger = await session.connect();
-      const answer = await claviger.access.explainAccess({ identity, permission: may, resource: on });
+      const { timestampFromDate } = await import("@bufbuild/protobuf/wkt");
+      const answer = await claviger.access.explainAccess({
+        identity,
+        permission: may,
+        resource: on,
+        ...(at === undefined ? {} : { at: timestampFromDate(parseMoment(at, "--at")) }),
+      });
       session.answer(answer, () => `${answer.allowed ? "yes" : "no"}: ${answer.reason}`);
+    },
+  });
+}
+
+function registerLint(access: Command): void {
+  defineCommand(access, {
+    usage: "lint",
+    description: "counts the conditions, and says where a role, a group or a narrower grant would do",
+    examples: ["access lint"],
+    async run(session) {
+      const answer = await (await session.connect()).access.lintConditions({});
+      session.answer(answer, () => {
+        const { advice, bindings, conditions } = answer;
+        const lines = advice.map(({ about, suggestion }) => `${about}: ${suggestion}`);
+        return [`${conditions} of ${bindings} bindings have a condition`, ...lines].join("\n");
+      });
     },
   });
 }

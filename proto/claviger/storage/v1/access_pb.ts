@@ -4,6 +4,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { AuthenticationStrength } from "./posture_pb.ts";
+import { file_claviger_storage_v1_posture } from "./posture_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/storage/v1/access.proto.
  */
 export const file_claviger_storage_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("CiBjbGF2aWdlci9zdG9yYWdlL3YxL2FjY2Vzcy5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSI+CgRSb2xlEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSEwoLcGVybWlzc2lvbnMYAyADKAkiiwEKB0JpbmRpbmcSCgoCaWQYASABKAkSDAoEcm9sZRgCIAEoCRIQCghpZGVudGl0eRgDIAEoCRIQCghyZXNvdXJjZRgEIAEoCRISCgpjcmVhdGVkX2J5GAUgASgJEi4KCmNyZWF0ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhIKEExpc3RSb2xlc1JlcXVlc3QiPQoRTGlzdFJvbGVzUmVzcG9uc2USKAoFcm9sZXMYASADKAsyGS5jbGF2aWdlci5zdG9yYWdlLnYxLlJvbGUiTgoTTGlzdEJpbmRpbmdzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCRIQCghpZGVudGl0eRgDIAEoCSJfChRMaXN0QmluZGluZ3NSZXNwb25zZRIuCghiaW5kaW5ncxgBIAMoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQmluZGluZxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiWAoQR3JhbnRSb2xlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBHJvbGUYAiABKAkSEAoIaWRlbnRpdHkYAyABKAkSEAoIcmVzb3VyY2UYBCABKAkiQgoRR3JhbnRSb2xlUmVzcG9uc2USLQoHYmluZGluZxgBIAEoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQmluZGluZyJZChFSZXZva2VSb2xlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBHJvbGUYAiABKAkSEAoIaWRlbnRpdHkYAyABKAkSEAoIcmVzb3VyY2UYBCABKAkiFAoSUmV2b2tlUm9sZVJlc3BvbnNlIm4KC0dyb3VwTWVtYmVyEg0KBWdyb3VwGAEgASgJEhAKCGlkZW50aXR5GAIgASgJEhAKCGFkZGVkX2J5GAMgASgJEiwKCGFkZGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIiChFMaXN0R3JvdXBzUmVxdWVzdBINCgVncm91cBgBIAEoCSJHChJMaXN0R3JvdXBzUmVzcG9uc2USMQoHbWVtYmVycxgBIAMoCzIgLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR3JvdXBNZW1iZXIiTAoVQWRkR3JvdXBNZW1iZXJSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDQoFZ3JvdXAYAiABKAkSEAoIaWRlbnRpdHkYAyABKAkiSgoWQWRkR3JvdXBNZW1iZXJSZXNwb25zZRIwCgZtZW1iZXIYASABKAsyIC5jbGF2aWdlci5zdG9yYWdlLnYxLkdyb3VwTWVtYmVyIk8KGFJlbW92ZUdyb3VwTWVtYmVyUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEg0KBWdyb3VwGAIgASgJEhAKCGlkZW50aXR5GAMgASgJIhsKGVJlbW92ZUdyb3VwTWVtYmVyUmVzcG9uc2UiTgoURXhwbGFpbkFjY2Vzc1JlcXVlc3QSEAoIaWRlbnRpdHkYASABKAkSEgoKcGVybWlzc2lvbhgCIAEoCRIQCghyZXNvdXJjZRgDIAEoCSJnChVFeHBsYWluQWNjZXNzUmVzcG9uc2USDwoHYWxsb3dlZBgBIAEoCBIOCgZyZWFzb24YAiABKAkSLQoHYmluZGluZxgDIAEoCzIcLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQmluZGluZyJpChNEZWNpZGVBY2Nlc3NSZXF1ZXN0EhAKCGlkZW50aXR5GAEgASgJEhoKEmNlcnRpZmljYXRlX3NlcmlhbBgCIAEoCRISCgpwZXJtaXNzaW9uGAMgASgJEhAKCHJlc291cmNlGAQgASgJIk8KFERlY2lkZUFjY2Vzc1Jlc3BvbnNlEg8KB2FsbG93ZWQYASABKAgSDgoGcmVhc29uGAIgASgJEhYKDm5lZWRzX2FwcHJvdmFsGAMgASgIImgKF1JlY29yZFJldm9jYXRpb25SZXF1ZXN0EhAKCGlkZW50aXR5GAEgASgJEhoKEmNlcnRpZmljYXRlX3NlcmlhbBgCIAEoCRIOCgZyZWFzb24YAyABKAkSDwoHcmV2b2tlZBgEIAEoCCIaChhSZWNvcmRSZXZvY2F0aW9uUmVzcG9uc2UiPwoWTGlzdFJldm9jYXRpb25zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCSJoChdMaXN0UmV2b2NhdGlvbnNSZXNwb25zZRI0CgtyZXZvY2F0aW9ucxgBIAMoCzIfLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmV2b2NhdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLQoKUmV2b2NhdGlvbhIPCgdzdWJqZWN0GAEgASgJEg4KBnJlYXNvbhgCIAEoCTKiCQoNQWNjZXNzU2VydmljZRJfCglMaXN0Um9sZXMSJS5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RSb2xlc1JlcXVlc3QaJi5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RSb2xlc1Jlc3BvbnNlIgOQAgESaAoMTGlzdEJpbmRpbmdzEiguY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0QmluZGluZ3NSZXF1ZXN0GikuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0QmluZGluZ3NSZXNwb25zZSIDkAIBEl8KCUdyYW50Um9sZRIlLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR3JhbnRSb2xlUmVxdWVzdBomLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR3JhbnRSb2xlUmVzcG9uc2UiA5ACAhJiCgpSZXZva2VSb2xlEiYuY2xhdmlnZXIuc3RvcmFnZS52MS5SZXZva2VSb2xlUmVxdWVzdBonLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmV2b2tlUm9sZVJlc3BvbnNlIgOQAgISYgoKTGlzdEdyb3VwcxImLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEdyb3Vwc1JlcXVlc3QaJy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RHcm91cHNSZXNwb25zZSIDkAIBEmkKDkFkZEdyb3VwTWVtYmVyEiouY2xhdmlnZXIuc3RvcmFnZS52MS5BZGRHcm91cE1lbWJlclJlcXVlc3QaKy5jbGF2aWdlci5zdG9yYWdlLnYxLkFkZEdyb3VwTWVtYmVyUmVzcG9uc2UScgoRUmVtb3ZlR3JvdXBNZW1iZXISLS5jbGF2aWdlci5zdG9yYWdlLnYxLlJlbW92ZUdyb3VwTWVtYmVyUmVxdWVzdBouLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVtb3ZlR3JvdXBNZW1iZXJSZXNwb25zZRJrCg1FeHBsYWluQWNjZXNzEikuY2xhdmlnZXIuc3RvcmFnZS52MS5FeHBsYWluQWNjZXNzUmVxdWVzdBoqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRXhwbGFpbkFjY2Vzc1Jlc3BvbnNlIgOQAgESaAoMRGVjaWRlQWNjZXNzEiguY2xhdmlnZXIuc3RvcmFnZS52MS5EZWNpZGVBY2Nlc3NSZXF1ZXN0GikuY2xhdmlnZXIuc3RvcmFnZS52MS5EZWNpZGVBY2Nlc3NSZXNwb25zZSIDkAIBEnEKD0xpc3RSZXZvY2F0aW9ucxIrLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdFJldm9jYXRpb25zUmVxdWVzdBosLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdFJldm9jYXRpb25zUmVzcG9uc2UiA5ACARJ0ChBSZWNvcmRSZXZvY2F0aW9uEiwuY2xhdmlnZXIuc3RvcmFnZS52MS5SZWNvcmRSZXZvY2F0aW9uUmVxdWVzdBotLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVjb3JkUmV2b2NhdGlvblJlc3BvbnNlIgOQAgJiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CiBjbGF2aWdlci9zdG9yYWdlL3YxL2FjY2Vzcy5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSI+CgRSb2xlEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSEwoLcGVybWlzc2lvbnMYAyADKAkingEKB0JpbmRpbmcSCgoCaWQYASABKAkSDAoEcm9sZRgCIAEoCRIQCghpZGVudGl0eRgDIAEoCRIQCghyZXNvdXJjZRgEIAEoCRISCgpjcmVhdGVkX2J5GAUgASgJEi4KCmNyZWF0ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWNvbmRpdGlvbhgHIAEoCSISChBMaXN0Um9sZXNSZXF1ZXN0Ij0KEUxpc3RSb2xlc1Jlc3BvbnNlEigKBXJvbGVzGAEgAygLMhkuY2xhdmlnZXIuc3RvcmFnZS52MS5Sb2xlIk4KE0xpc3RCaW5kaW5nc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkSEAoIaWRlbnRpdHkYAyABKAkiXwoUTGlzdEJpbmRpbmdzUmVzcG9uc2USLgoIYmluZGluZ3MYASADKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLkJpbmRpbmcSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImsKEEdyYW50Um9sZVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIMCgRyb2xlGAIgASgJEhAKCGlkZW50aXR5GAMgASgJEhAKCHJlc291cmNlGAQgASgJEhEKCWNvbmRpdGlvbhgFIAEoCSJCChFHcmFudFJvbGVSZXNwb25zZRItCgdiaW5kaW5nGAEgASgLMhwuY2xhdmlnZXIuc3RvcmFnZS52MS5CaW5kaW5nIlkKEVJldm9rZVJvbGVSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEcm9sZRgCIAEoCRIQCghpZGVudGl0eRgDIAEoCRIQCghyZXNvdXJjZRgEIAEoCSIUChJSZXZva2VSb2xlUmVzcG9uc2UibgoLR3JvdXBNZW1iZXISDQoFZ3JvdXAYASABKAkSEAoIaWRlbnRpdHkYAiABKAkSEAoIYWRkZWRfYnkYAyABKAkSLAoIYWRkZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIiIKEUxpc3RHcm91cHNSZXF1ZXN0Eg0KBWdyb3VwGAEgASgJIkcKEkxpc3RHcm91cHNSZXNwb25zZRIxCgdtZW1iZXJzGAEgAygLMiAuY2xhdmlnZXIuc3RvcmFnZS52MS5Hcm91cE1lbWJlciJMChVBZGRHcm91cE1lbWJlclJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRINCgVncm91cBgCIAEoCRIQCghpZGVudGl0eRgDIAEoCSJKChZBZGRHcm91cE1lbWJlclJlc3BvbnNlEjAKBm1lbWJlchgBIAEoCzIgLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR3JvdXBNZW1iZXIiTwoYUmVtb3ZlR3JvdXBNZW1iZXJSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDQoFZ3JvdXAYAiABKAkSEAoIaWRlbnRpdHkYAyABKAkiGwoZUmVtb3ZlR3JvdXBNZW1iZXJSZXNwb25zZSJ2ChRFeHBsYWluQWNjZXNzUmVxdWVzdBIQCghpZGVudGl0eRgBIAEoCRISCgpwZXJtaXNzaW9uGAIgASgJEhAKCHJlc291cmNlGAMgASgJEiYKAmF0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKTAQoVRXhwbGFpbkFjY2Vzc1Jlc3BvbnNlEg8KB2FsbG93ZWQYASABKAgSDgoGcmVhc29uGAIgASgJEi0KB2JpbmRpbmcYAyABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLkJpbmRpbmcSFwoPY29uZGl0aW9uX3ZhbHVlGAQgASgJEhEKCWVtZXJnZW5jeRgFIAEoCSIXChVMaW50Q29uZGl0aW9uc1JlcXVlc3QidAoWTGludENvbmRpdGlvbnNSZXNwb25zZRIQCghiaW5kaW5ncxgBIAEoDRISCgpjb25kaXRpb25zGAIgASgNEjQKBmFkdmljZRgDIAMoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ29uZGl0aW9uQWR2aWNlIjQKD0NvbmRpdGlvbkFkdmljZRINCgVhYm91dBgBIAEoCRISCgpzdWdnZXN0aW9uGAIgASgJIr8BChNEZWNpZGVBY2Nlc3NSZXF1ZXN0EhAKCGlkZW50aXR5GAEgASgJEhoKEmNlcnRpZmljYXRlX3NlcmlhbBgCIAEoCRISCgpwZXJtaXNzaW9uGAMgASgJEhAKCHJlc291cmNlGAQgASgJEkMKDmF1dGhlbnRpY2F0aW9uGAUgASgLMisuY2xhdmlnZXIuc3RvcmFnZS52MS5BdXRoZW50aWNhdGlvblN0cmVuZ3RoEg8KB3JlbmV3YWwYBiABKAgiawoURGVjaWRlQWNjZXNzUmVzcG9uc2USDwoHYWxsb3dlZBgBIAEoCBIOCgZyZWFzb24YAiABKAkSFgoObmVlZHNfYXBwcm92YWwYAyABKAgSGgoSdmFsaWRfbWlsbGlzZWNvbmRzGAQgASgNImgKF1JlY29yZFJldm9jYXRpb25SZXF1ZXN0EhAKCGlkZW50aXR5GAEgASgJEhoKEmNlcnRpZmljYXRlX3NlcmlhbBgCIAEoCRIOCgZyZWFzb24YAyABKAkSDwoHcmV2b2tlZBgEIAEoCCIaChhSZWNvcmRSZXZvY2F0aW9uUmVzcG9uc2UiPwoWTGlzdFJldm9jYXRpb25zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCSJoChdMaXN0UmV2b2NhdGlvbnNSZXNwb25zZRI0CgtyZXZvY2F0aW9ucxgBIAMoCzIfLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmV2b2NhdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLQoKUmV2b2NhdGlvbhIPCgdzdWJqZWN0GAEgASgJEg4KBnJlYXNvbhgCIAEoCTKSCgoNQWNjZXNzU2VydmljZRJfCglMaXN0Um9sZXMSJS5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RSb2xlc1JlcXVlc3QaJi5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RSb2xlc1Jlc3BvbnNlIgOQAgESaAoMTGlzdEJpbmRpbmdzEiguY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0QmluZGluZ3NSZXF1ZXN0GikuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0QmluZGluZ3NSZXNwb25zZSIDkAIBEl8KCUdyYW50Um9sZRIlLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR3JhbnRSb2xlUmVxdWVzdBomLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR3JhbnRSb2xlUmVzcG9uc2UiA5ACAhJiCgpSZXZva2VSb2xlEiYuY2xhdmlnZXIuc3RvcmFnZS52MS5SZXZva2VSb2xlUmVxdWVzdBonLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmV2b2tlUm9sZVJlc3BvbnNlIgOQAgISYgoKTGlzdEdyb3VwcxImLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEdyb3Vwc1JlcXVlc3QaJy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RHcm91cHNSZXNwb25zZSIDkAIBEmkKDkFkZEdyb3VwTWVtYmVyEiouY2xhdmlnZXIuc3RvcmFnZS52MS5BZGRHcm91cE1lbWJlclJlcXVlc3QaKy5jbGF2aWdlci5zdG9yYWdlLnYxLkFkZEdyb3VwTWVtYmVyUmVzcG9uc2UScgoRUmVtb3ZlR3JvdXBNZW1iZXISLS5jbGF2aWdlci5zdG9yYWdlLnYxLlJlbW92ZUdyb3VwTWVtYmVyUmVxdWVzdBouLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVtb3ZlR3JvdXBNZW1iZXJSZXNwb25zZRJrCg1FeHBsYWluQWNjZXNzEikuY2xhdmlnZXIuc3RvcmFnZS52MS5FeHBsYWluQWNjZXNzUmVxdWVzdBoqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRXhwbGFpbkFjY2Vzc1Jlc3BvbnNlIgOQAgESbgoOTGludENvbmRpdGlvbnMSKi5jbGF2aWdlci5zdG9yYWdlLnYxLkxpbnRDb25kaXRpb25zUmVxdWVzdBorLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGludENvbmRpdGlvbnNSZXNwb25zZSIDkAIBEmgKDERlY2lkZUFjY2VzcxIoLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRGVjaWRlQWNjZXNzUmVxdWVzdBopLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRGVjaWRlQWNjZXNzUmVzcG9uc2UiA5ACARJxCg9MaXN0UmV2b2NhdGlvbnMSKy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RSZXZvY2F0aW9uc1JlcXVlc3QaLC5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RSZXZvY2F0aW9uc1Jlc3BvbnNlIgOQAgESdAoQUmVjb3JkUmV2b2NhdGlvbhIsLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVjb3JkUmV2b2NhdGlvblJlcXVlc3QaLS5jbGF2aWdlci5zdG9yYWdlLnYxLlJlY29yZFJldm9jYXRpb25SZXNwb25zZSIDkAICYgZwcm90bzM", [file_claviger_storage_v1_posture, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message claviger.storage.v1.Role
@@ -78,6 +80,13 @@ export type Binding = Message<"claviger.storage.v1.Binding"> & {
    * @generated from field: google.protobuf.Timestamp created_at = 6;
    */
   createdAt?: Timestamp | undefined;
+
+  /**
+   * CEL; the role counts only where it is true. Empty: always.
+   *
+   * @generated from field: string condition = 7;
+   */
+  condition: string;
 };
 
 /**
@@ -191,6 +200,13 @@ export type GrantRoleRequest = Message<"claviger.storage.v1.GrantRoleRequest"> &
    * @generated from field: string resource = 4;
    */
   resource: string;
+
+  /**
+   * CEL over now, permission, resource, caller and key; docs/conditions.md. At most 2048 characters.
+   *
+   * @generated from field: string condition = 5;
+   */
+  condition: string;
 };
 
 /**
@@ -434,6 +450,13 @@ export type ExplainAccessRequest = Message<"claviger.storage.v1.ExplainAccessReq
    * @generated from field: string resource = 3;
    */
   resource: string;
+
+  /**
+   * The moment that conditions are asked about; now where absent.
+   *
+   * @generated from field: google.protobuf.Timestamp at = 4;
+   */
+  at?: Timestamp | undefined;
 };
 
 /**
@@ -460,9 +483,25 @@ export type ExplainAccessResponse = Message<"claviger.storage.v1.ExplainAccessRe
   reason: string;
 
   /**
+   * The deciding row; for a no the one that would permit it, were its condition true.
+   *
    * @generated from field: claviger.storage.v1.Binding binding = 3;
    */
   binding?: Binding | undefined;
+
+  /**
+   * Of the row's condition: "true", "false", or why it cannot be evaluated. Empty without a condition.
+   *
+   * @generated from field: string condition_value = 4;
+   */
+  conditionValue: string;
+
+  /**
+   * The emergency that the role is taken for; empty otherwise.
+   *
+   * @generated from field: string emergency = 5;
+   */
+  emergency: string;
 };
 
 /**
@@ -471,6 +510,72 @@ export type ExplainAccessResponse = Message<"claviger.storage.v1.ExplainAccessRe
  */
 export const ExplainAccessResponseSchema: GenMessage<ExplainAccessResponse> = /*@__PURE__*/
   messageDesc(file_claviger_storage_v1_access, 18);
+
+/**
+ * @generated from message claviger.storage.v1.LintConditionsRequest
+ */
+export type LintConditionsRequest = Message<"claviger.storage.v1.LintConditionsRequest"> & {
+};
+
+/**
+ * Describes the message claviger.storage.v1.LintConditionsRequest.
+ * Use `create(LintConditionsRequestSchema)` to create a new message.
+ */
+export const LintConditionsRequestSchema: GenMessage<LintConditionsRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_access, 19);
+
+/**
+ * @generated from message claviger.storage.v1.LintConditionsResponse
+ */
+export type LintConditionsResponse = Message<"claviger.storage.v1.LintConditionsResponse"> & {
+  /**
+   * @generated from field: uint32 bindings = 1;
+   */
+  bindings: number;
+
+  /**
+   * @generated from field: uint32 conditions = 2;
+   */
+  conditions: number;
+
+  /**
+   * At most 100.
+   *
+   * @generated from field: repeated claviger.storage.v1.ConditionAdvice advice = 3;
+   */
+  advice: ConditionAdvice[];
+};
+
+/**
+ * Describes the message claviger.storage.v1.LintConditionsResponse.
+ * Use `create(LintConditionsResponseSchema)` to create a new message.
+ */
+export const LintConditionsResponseSchema: GenMessage<LintConditionsResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_access, 20);
+
+/**
+ * @generated from message claviger.storage.v1.ConditionAdvice
+ */
+export type ConditionAdvice = Message<"claviger.storage.v1.ConditionAdvice"> & {
+  /**
+   * What is advised about: "3 conditions of workload/billing".
+   *
+   * @generated from field: string about = 1;
+   */
+  about: string;
+
+  /**
+   * @generated from field: string suggestion = 2;
+   */
+  suggestion: string;
+};
+
+/**
+ * Describes the message claviger.storage.v1.ConditionAdvice.
+ * Use `create(ConditionAdviceSchema)` to create a new message.
+ */
+export const ConditionAdviceSchema: GenMessage<ConditionAdvice> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_access, 21);
 
 /**
  * @generated from message claviger.storage.v1.DecideAccessRequest
@@ -499,6 +604,20 @@ export type DecideAccessRequest = Message<"claviger.storage.v1.DecideAccessReque
    * @generated from field: string resource = 4;
    */
   resource: string;
+
+  /**
+   * Of the caller's connection. Where it is absent no floor is met.
+   *
+   * @generated from field: claviger.storage.v1.AuthenticationStrength authentication = 5;
+   */
+  authentication?: AuthenticationStrength | undefined;
+
+  /**
+   * The call renews the caller's certificate: no floor stands in the way of that.
+   *
+   * @generated from field: bool renewal = 6;
+   */
+  renewal: boolean;
 };
 
 /**
@@ -506,7 +625,7 @@ export type DecideAccessRequest = Message<"claviger.storage.v1.DecideAccessReque
  * Use `create(DecideAccessRequestSchema)` to create a new message.
  */
 export const DecideAccessRequestSchema: GenMessage<DecideAccessRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_access, 19);
+  messageDesc(file_claviger_storage_v1_access, 22);
 
 /**
  * @generated from message claviger.storage.v1.DecideAccessResponse
@@ -528,6 +647,13 @@ export type DecideAccessResponse = Message<"claviger.storage.v1.DecideAccessResp
    * @generated from field: bool needs_approval = 3;
    */
   needsApproval: boolean;
+
+  /**
+   * Until when the answer stays what it is by itself: it is not to be held longer. Zero: without an end.
+   *
+   * @generated from field: uint32 valid_milliseconds = 4;
+   */
+  validMilliseconds: number;
 };
 
 /**
@@ -535,7 +661,7 @@ export type DecideAccessResponse = Message<"claviger.storage.v1.DecideAccessResp
  * Use `create(DecideAccessResponseSchema)` to create a new message.
  */
 export const DecideAccessResponseSchema: GenMessage<DecideAccessResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_access, 20);
+  messageDesc(file_claviger_storage_v1_access, 23);
 
 /**
  * @generated from message claviger.storage.v1.RecordRevocationRequest
@@ -571,7 +697,7 @@ export type RecordRevocationRequest = Message<"claviger.storage.v1.RecordRevocat
  * Use `create(RecordRevocationRequestSchema)` to create a new message.
  */
 export const RecordRevocationRequestSchema: GenMessage<RecordRevocationRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_access, 21);
+  messageDesc(file_claviger_storage_v1_access, 24);
 
 /**
  * @generated from message claviger.storage.v1.RecordRevocationResponse
@@ -584,7 +710,7 @@ export type RecordRevocationResponse = Message<"claviger.storage.v1.RecordRevoca
  * Use `create(RecordRevocationResponseSchema)` to create a new message.
  */
 export const RecordRevocationResponseSchema: GenMessage<RecordRevocationResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_access, 22);
+  messageDesc(file_claviger_storage_v1_access, 25);
 
 /**
  * @generated from message claviger.storage.v1.ListRevocationsRequest
@@ -606,7 +732,7 @@ export type ListRevocationsRequest = Message<"claviger.storage.v1.ListRevocation
  * Use `create(ListRevocationsRequestSchema)` to create a new message.
  */
 export const ListRevocationsRequestSchema: GenMessage<ListRevocationsRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_access, 23);
+  messageDesc(file_claviger_storage_v1_access, 26);
 
 /**
  * @generated from message claviger.storage.v1.ListRevocationsResponse
@@ -628,7 +754,7 @@ export type ListRevocationsResponse = Message<"claviger.storage.v1.ListRevocatio
  * Use `create(ListRevocationsResponseSchema)` to create a new message.
  */
 export const ListRevocationsResponseSchema: GenMessage<ListRevocationsResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_access, 24);
+  messageDesc(file_claviger_storage_v1_access, 27);
 
 /**
  * @generated from message claviger.storage.v1.Revocation
@@ -652,7 +778,7 @@ export type Revocation = Message<"claviger.storage.v1.Revocation"> & {
  * Use `create(RevocationSchema)` to create a new message.
  */
 export const RevocationSchema: GenMessage<Revocation> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_access, 25);
+  messageDesc(file_claviger_storage_v1_access, 28);
 
 /**
  * AccessService says who may do what, and lets administrators change it.
@@ -727,6 +853,16 @@ export const AccessService: GenService<{
     methodKind: "unary";
     input: typeof ExplainAccessRequestSchema;
     output: typeof ExplainAccessResponseSchema;
+  },
+  /**
+   * What conditions there are, and where a role, a group or a narrower grant would say the same.
+   *
+   * @generated from rpc claviger.storage.v1.AccessService.LintConditions
+   */
+  lintConditions: {
+    methodKind: "unary";
+    input: typeof LintConditionsRequestSchema;
+    output: typeof LintConditionsResponseSchema;
   },
   /**
    * Services only: may this caller do this, and is its certificate still good?

@@ -18,7 +18,6 @@ export interface KeyTransferOptions {
   desk: ImportDesk;
   keyMaker: KeyMaker;
   keyStore: KeyStore;
-  now: () => Date;
 }
 
 type TransferHandlers = Pick<
@@ -57,14 +56,14 @@ async function importedBy(
 }
 
 /** Keys that come from elsewhere, and keys that leave: both sealed, so that a message shows nothing of them. */
-export function keyTransferHandlers({ desk, keyMaker, keyStore, now }: KeyTransferOptions): TransferHandlers {
+export function keyTransferHandlers({ desk, keyMaker, keyStore }: KeyTransferOptions): TransferHandlers {
   return {
     async beginImport({ name }, { caller }) {
-      const { id, lifetimeMilliseconds, publicKey } = await desk.begin(caller.uri, name);
+      const { expiresAt, id, publicKey } = await desk.begin(caller.uri, name);
       return {
         importId: id,
         wrappingPublicKey: publicKey,
-        expiresAt: timestampFromDate(new Date(now().getTime() + lifetimeMilliseconds)),
+        expiresAt: timestampFromDate(expiresAt),
       };
     },
     async importKey(request, context) {

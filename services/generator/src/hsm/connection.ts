@@ -61,7 +61,7 @@ export class HsmConnection {
   constructor(options: ConnectionOptions) {
     this.#options = options;
     const { deadlineMilliseconds = deadlineMillisecondsDefault } = options;
-    this.#deadlines = new Deadlines(deadlineMilliseconds, () => this.#silence());
+    this.#deadlines = new Deadlines(deadlineMilliseconds);
     const slot = this.#findSlot();
     this.#serial = serialOf(options.module, slot);
     if (options.serial !== undefined && options.serial !== this.#serial) {
@@ -83,21 +83,33 @@ export class HsmConnection {
   }
 
   /** @throws DomainError `unavailable` */
-  async run<T>(work: (session: Session, objects: TokenObjects) => Promise<T> | T): Promise<T> {
+  run<T>(work: (session: Session, objects: TokenObjects) => Promise<T> | T): Promise<T> {
     const link = this.#link;
-    if (link === undefined) throw away();
-    try {
-      const result = await this.#deadlines.within(link.pool.use((session) => work(session, link.objects)));
-      this.#silences = 0;
-      return result;
-    } catch (error) {
-      if (isGone(error)) {
-        this.#lose(link, (error as Error).message);
-        throw away(error);
-      }
-      if (isDomainError(error)) throw error;
-      throw new DomainError("unavailable", "the HSM failed an operation", { cause: error });
+    if (link === undefined) return Promise.reject(away());
+    return new Promise((resolve, reject) => {
+      const underWay = this.#deadlines.begin(() => reject(this.#silence()));
+      link.pool.use(
+        (session) => work(session, link.objects),
+        (result) => {
+          // What answers late was given up, and counts as silence.
+          if (this.#deadlines.end(underWay)) this.#silences = 0;
+          resolve(result as T);
+        },
+        (error) => {
+          this.#deadlines.end(underWay);
+          reject(this.#failure(link, error));
+        },
+      );
+    });
+  }
+
+  #failure(link: Link, error: unknown): DomainError {
+    if (isGone(error)) {
+      this.#lose(link, (error as Error).message);
+      return away(error);
     }
+    if (isDomainError(error)) return error;
+    return new DomainError("unavailable", "the HSM failed an operation", { cause: error });
   }
 
   /** Refuses what belongs to sessions that are no more. @throws DomainError `unavailable` */

@@ -1,9 +1,10 @@
 /** How often what is under way is looked at, as a share of what it is granted. */
 const looksPerDeadline = 20;
 
-interface UnderWay {
-  endsAt: number;
-  giveUp: () => void;
+/** One of many short works. */
+export interface UnderWay {
+  readonly endsAt: number;
+  readonly giveUp: () => void;
 }
 
 /**
@@ -12,44 +13,33 @@ interface UnderWay {
  */
 export class Deadlines {
   readonly #milliseconds: number;
-  readonly #late: () => Error;
   /** In the order in which they began, which is that of their ends. */
   readonly #underWay = new Set<UnderWay>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(milliseconds: number, late: () => Error) {
+  constructor(milliseconds: number) {
     this.#milliseconds = milliseconds;
-    this.#late = late;
   }
 
-  /** As `work`; rejects with what `late` made where it takes too long. */
-  within<T>(work: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const entry: UnderWay = {
-        endsAt: performance.now() + this.#milliseconds,
-        giveUp: () => reject(this.#late()),
-      };
-      this.#underWay.add(entry);
-      this.#timer ??= setInterval(() => this.#look(), Math.ceil(this.#milliseconds / looksPerDeadline));
-      work.then(
-        (value) => {
-          this.#underWay.delete(entry);
-          resolve(value);
-        },
-        (error: unknown) => {
-          this.#underWay.delete(entry);
-          reject(error);
-        },
-      );
-    });
+  /** `giveUp` is called where `end` was not, in time. */
+  begin(giveUp: () => void): UnderWay {
+    const work = { endsAt: performance.now() + this.#milliseconds, giveUp };
+    this.#underWay.add(work);
+    this.#timer ??= setInterval(() => this.#look(), Math.ceil(this.#milliseconds / looksPerDeadline));
+    return work;
+  }
+
+  /** Whether anybody still waits for it. */
+  end(work: UnderWay): boolean {
+    return this.#underWay.delete(work);
   }
 
   #look(): void {
     const now = performance.now();
-    for (const entry of this.#underWay) {
-      if (entry.endsAt > now) return;
-      this.#underWay.delete(entry);
-      entry.giveUp();
+    for (const work of this.#underWay) {
+      if (work.endsAt > now) return;
+      this.#underWay.delete(work);
+      work.giveUp();
     }
     // Nothing has been under way for a while.
     clearInterval(this.#timer);

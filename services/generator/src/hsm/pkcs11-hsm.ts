@@ -209,11 +209,11 @@ class Pkcs11Hsm implements Hsm {
     });
   }
 
-  async signDigest(key: HsmKey, signature: HsmSignature, digest: Uint8Array): Promise<Buffer> {
+  signDigest(key: HsmKey, signature: HsmSignature, digest: Uint8Array): Promise<Buffer> {
     const { input, mechanism } = digestSignature(signature, digest);
-    return this.#runWith(key, async (session) => {
+    return this.#runWith(key, (session) => {
       this.#module.C_SignInit(session, mechanism, key.handle);
-      return this.#module.C_SignAsync(session, input, Buffer.alloc(signatureBytesMax));
+      return this.#module.C_SignAsync(session, input, Buffer.allocUnsafe(signatureBytesMax));
     });
   }
 

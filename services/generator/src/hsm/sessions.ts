@@ -78,33 +78,60 @@ export function isPkcs11(error: unknown, name: string): boolean {
   return error instanceof Error && error.message.includes(name);
 }
 
-/** A fixed number of sessions, handed out one operation at a time. */
+interface Waiting {
+  readonly work: (session: Session) => unknown;
+  readonly done: (value: unknown) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/**
+ * A fixed number of sessions, each with one operation at a time. Callbacks rather than promises: an HSM's
+ * signature takes little more than what promises around it would.
+ */
 export class SessionPool {
   readonly #free: Session[] = [];
-  readonly #waiting: ((session: Session) => void)[] = [];
+  readonly #waiting: Waiting[] = [];
 
   constructor(module: pkcs11.PKCS11, slot: Buffer, pin: string) {
     for (let count = 0; count < sessionsMax; count += 1) this.#free.push(openSession(module, slot));
     logIn(module, this.#free[0]!, pin);
   }
 
-  async use<T>(work: (session: Session) => Promise<T> | T): Promise<T> {
-    const session = this.#free.pop() ?? (await this.#wait());
-    try {
-      return await work(session);
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free.push(session);
-      else next(session);
-    }
-  }
-
-  #wait(): Promise<Session> {
+  /** Calls `work` with a session once one is free, and then `done` or `failed`, once. */
+  use(work: Waiting["work"], done: Waiting["done"], failed: Waiting["failed"]): void {
     if (this.#waiting.length >= waitingMax) {
-      return Promise.reject(
+      failed(
         new DomainError("exhausted", "the HSM has more work than it can do", { hint: "try again later" }),
       );
+      return;
     }
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    this.#waiting.push({ work, done, failed });
+    const session = this.#free.pop();
+    if (session !== undefined) this.#serve(session);
+  }
+
+  /** Until nothing waits, or what was begun has to be waited for. */
+  #serve(session: Session): void {
+    for (;;) {
+      const next = this.#waiting.shift();
+      if (next === undefined) {
+        this.#free.push(session);
+        return;
+      }
+      try {
+        const outcome = next.work(session);
+        if (outcome instanceof Promise) {
+          const andOn = (tell: (outcome: unknown) => void) => (outcome: unknown) => {
+            tell(outcome);
+            this.#serve(session);
+          };
+          outcome.then(andOn(next.done), andOn(next.failed));
+          return;
+        }
+        next.done(outcome);
+      } catch (error) {
+        next.failed(error);
+      }
+    }
   }
 }

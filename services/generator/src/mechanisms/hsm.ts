@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { ecdsaRawToDer } from "@claviger/x509";
 import type { Scheme } from "../algorithms.ts";
@@ -21,10 +21,12 @@ export function hsmMechanism(
   switch (scheme.kind) {
     case "aes-gcm":
       return {
-        seal: async (nonce, associatedData, plaintext) => [
-          await hsm.sealAesGcm(key, nonce, associatedData, plaintext),
-        ],
-        open: (nonce, associatedData, sealed) => hsm.openAesGcm(key, nonce, associatedData, sealed),
+        seal: async (header, nonce, associatedData, plaintext) => {
+          const bound = together(header, associatedData);
+          return Buffer.concat([header, await hsm.sealAesGcm(key, nonce, bound, plaintext)]);
+        },
+        open: (header, nonce, associatedData, sealed) =>
+          hsm.openAesGcm(key, nonce, together(header, associatedData), sealed),
         destroy,
       };
     case "hmac":
@@ -35,7 +37,7 @@ export function hsmMechanism(
       const signDigest = (digest: Uint8Array): Promise<Uint8Array> =>
         signDigestInHsm(hsm, key, scheme, digest);
       return {
-        sign: (message) => signDigest(createHash(scheme.hash).update(message).digest()),
+        sign: (message) => signDigest(hash(scheme.hash, message, "buffer")),
         signDigest,
         destroy,
       };
@@ -58,6 +60,10 @@ export function hsmMechanism(
   }
 }
 
+function together(header: Uint8Array, associatedData: Uint8Array): Uint8Array {
+  return associatedData.length === 0 ? header : Buffer.concat([header, associatedData]);
+}
+
 /** PKCS#11's form of a scheme; undefined where a digest is not what it signs. */
 export function hsmSignatureOf(scheme: Scheme): HsmSignature | undefined {
   if (scheme.kind === "ecdsa") return { kind: "ecdsa" };
@@ -65,7 +71,7 @@ export function hsmSignatureOf(scheme: Scheme): HsmSignature | undefined {
   return undefined;
 }
 
-export async function signDigestInHsm(
+export function signDigestInHsm(
   hsm: Hsm,
   key: HsmKey,
   scheme: Scheme,
@@ -73,6 +79,6 @@ export async function signDigestInHsm(
 ): Promise<Uint8Array> {
   const signature = hsmSignatureOf(scheme);
   if (signature === undefined) throw new DomainError("internal", `${scheme.kind} does not sign digests`);
-  const signed = await hsm.signDigest(key, signature, digest);
-  return signature.kind === "ecdsa" ? ecdsaRawToDer(signed) : signed;
+  const signed = hsm.signDigest(key, signature, digest);
+  return signature.kind === "ecdsa" ? signed.then(ecdsaRawToDer) : signed;
 }

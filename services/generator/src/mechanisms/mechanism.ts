@@ -7,10 +7,23 @@ type Eventually<T> = Promise<T> | T;
  * operations of its key's algorithm. Synchronous where OpenSSL does it in little time.
  */
 export interface KeyMechanism {
-  /** AES-GCM with a 96-bit nonce: ciphertext ‖ 16-byte tag, in as many parts as are at hand. */
-  seal?(nonce: Uint8Array, associatedData: Uint8Array, plaintext: Uint8Array): Eventually<Buffer[]>;
-  /** @throws DomainError `integrity` */
-  open?(nonce: Uint8Array, associatedData: Uint8Array, sealed: Uint8Array): Eventually<Buffer>;
+  /**
+   * AES-GCM with a 96-bit nonce: header ‖ ciphertext ‖ 16-byte tag. The header and the associated data are
+   * bound, in this order.
+   */
+  seal?(
+    header: Uint8Array,
+    nonce: Uint8Array,
+    associatedData: Uint8Array,
+    plaintext: Uint8Array,
+  ): Eventually<Buffer>;
+  /** `sealed` is ciphertext ‖ tag. @throws DomainError `integrity` */
+  open?(
+    header: Uint8Array,
+    nonce: Uint8Array,
+    associatedData: Uint8Array,
+    sealed: Uint8Array,
+  ): Eventually<Buffer>;
   /** RSAES-OAEP (RFC 8017 section 7.1.2). @throws DomainError `integrity`, always with the same words */
   openOaep?(label: Uint8Array, ciphertext: Uint8Array): Eventually<Buffer>;
   /**

@@ -48,9 +48,14 @@ describe("software keys, made and used for every algorithm", () => {
     async (algorithm) => {
       const { mechanism } = await made(algorithm);
       const nonce = randomBytes(12);
-      const sealed = Buffer.concat(await mechanism.seal!(nonce, Buffer.from("bound"), message));
-      expect(await mechanism.open!(nonce, Buffer.from("bound"), sealed)).toEqual(message);
-      expect(() => mechanism.open!(nonce, Buffer.from("other"), sealed)).toThrow("was changed");
+      const [header, bound] = [Buffer.from("header"), Buffer.from("bound")];
+      const whole = await mechanism.seal!(header, nonce, bound, message);
+      const sealed = whole.subarray(header.length);
+      expect(whole.subarray(0, header.length)).toEqual(header);
+      expect(await mechanism.open!(header, nonce, bound, sealed)).toEqual(message);
+      expect(() => mechanism.open!(header, nonce, Buffer.from("other"), sealed)).toThrow("was changed");
+      mechanism.destroy();
+      expect(() => mechanism.open!(header, nonce, bound, sealed)).toThrow("destroyed");
     },
   );
 

@@ -1,8 +1,8 @@
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey, type KeyObject } from "node:crypto";
+import { AesGcmKey } from "@claviger/aes-gcm";
 import { DomainError } from "@claviger/domain-error";
 import { SecretBytes } from "@claviger/secret-bytes";
 import type { HashName } from "../algorithms.ts";
-import { tagBytes } from "../ciphertext.ts";
 import { KeyHolder } from "./key-holder.ts";
 import type { KeyMechanism } from "./mechanism.ts";
 
@@ -11,30 +11,15 @@ const kwpPrefix = Buffer.from("a65959a6", "hex");
 const kwpBlockBytes = 8;
 
 export function aesGcm(secret: SecretBytes): KeyMechanism {
-  const cipher = `aes-${secret.length * 8}-gcm` as "aes-256-gcm";
-  const key = new KeyHolder(createSecretKey(secret.expose()));
+  const key = new AesGcmKey(secret.expose());
   return {
-    seal(nonce, associatedData, plaintext) {
-      const sealing = createCipheriv(cipher, key.present, nonce, { authTagLength: tagBytes });
-      sealing.setAAD(associatedData);
-      const body = sealing.update(plaintext);
-      sealing.final();
-      return [body, sealing.getAuthTag()];
+    seal: (header, nonce, associatedData, plaintext) => key.seal(header, nonce, associatedData, plaintext),
+    open(header, nonce, associatedData, sealed) {
+      const plaintext = key.open(header, nonce, associatedData, sealed);
+      if (plaintext !== undefined) return plaintext;
+      throw new DomainError("integrity", "the ciphertext or its associated data was changed");
     },
-    open(nonce, associatedData, sealed) {
-      const opening = createDecipheriv(cipher, key.present, nonce, { authTagLength: tagBytes });
-      opening.setAAD(associatedData);
-      opening.setAuthTag(sealed.subarray(sealed.length - tagBytes));
-      const plaintext = opening.update(sealed.subarray(0, sealed.length - tagBytes));
-      try {
-        opening.final();
-      } catch (cause) {
-        plaintext.fill(0);
-        throw new DomainError("integrity", "the ciphertext or its associated data was changed", { cause });
-      }
-      return plaintext;
-    },
-    destroy: () => key.drop(),
+    destroy: () => key[Symbol.dispose](),
   };
 }
 

@@ -39,16 +39,14 @@ export function sealItem(key: UsableKey, mechanism: KeyMechanism, item: Sealed):
   const { idBytes, scheme, version } = key.facts;
   if (scheme.kind === "rsa-oaep") {
     const header = encodeHeader(idBytes, version, suiteOf(scheme), noNonce);
-    const label = boundData(header, item.associatedData);
+    const label = Buffer.concat([header, item.associatedData]);
     return Buffer.concat([header, encryptOaep(scheme, key.publicKey, label, item.plaintext)]);
   }
   // SP 800-38D section 8.2.2: random, 96 bits.
   const nonce = pooledRandomBytes(nonceBytes);
   const header = encodeHeader(idBytes, version, suiteOf(scheme), nonce);
-  const sealed = mechanism.seal!(nonce, boundData(header, item.associatedData), item.plaintext);
-  return sealed instanceof Promise
-    ? sealed.then((parts) => Buffer.concat([header, ...parts]))
-    : Buffer.concat([header, ...sealed]);
+  // A suite's header is of fixed length, so header ‖ associated data has one reading.
+  return mechanism.seal!(header, nonce, item.associatedData, item.plaintext);
 }
 
 export async function encrypt(
@@ -91,10 +89,10 @@ function openParts(
   { header, nonce, sealed, suite }: CiphertextParts,
   associatedData: Uint8Array,
 ): Promise<Buffer> | Buffer {
-  const bound = boundData(header, associatedData);
-  if (suite === "rsa-oaep-sha256") return mechanism.openOaep!(bound, sealed);
+  if (suite === "rsa-oaep-sha256")
+    return mechanism.openOaep!(Buffer.concat([header, associatedData]), sealed);
   if (sealed.length < tagBytes) throw notACiphertext();
-  return mechanism.open!(nonce, bound, sealed);
+  return mechanism.open!(header, nonce, associatedData, sealed);
 }
 
 /** What somebody else encrypted with the public key: RSA-OAEP as RFC 8017 has it, the label as the caller says. */
@@ -144,9 +142,4 @@ async function requireVersion(keys: KeyStore, name: string, version: number): Pr
     }
     throw error;
   }
-}
-
-/** A suite's header is of fixed length, so header ‖ associated data has one reading. */
-function boundData(header: Uint8Array, associatedData: Uint8Array): Uint8Array {
-  return associatedData.length === 0 ? header : Buffer.concat([header, associatedData]);
 }

@@ -24,6 +24,7 @@ import {
 } from "../store/approval-rules.ts";
 import { type ApprovalRow, listApprovals, listVotes, lockApproval } from "../store/approvals.ts";
 import { listGroupMembers, membershipsOf } from "../store/groups.ts";
+import { justAfter } from "../store/withdrawals.ts";
 
 const approvalsOfList = 200;
 
@@ -46,8 +47,9 @@ export function approvalHandlers(options: ConsentOptions): Handlers<typeof Appro
       });
       const registry = open(context.unit);
       await requireEnough(registry, wanted);
-      await removeRule(registry, wanted);
-      const row = { ...wanted, createdBy: context.caller.uri, createdAt: registry.now };
+      const replaces = await removeRule(registry, wanted);
+      const createdAt = replaces ? justAfter(registry.now) : registry.now;
+      const row = { ...wanted, createdBy: context.caller.uri, createdAt };
       await insertApprovalRule(context.unit, registry.sealer, row);
       await publish(registry, "access.changed", "approval-rules");
       context.note({ permission: wanted.permission, required: wanted.required, group: wanted.groupName });

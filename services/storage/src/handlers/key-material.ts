@@ -21,6 +21,7 @@ import { admitOriginal } from "./admit-original.ts";
 import { custodyHandlers } from "./custody.ts";
 import { destructionHandlers } from "./destruction.ts";
 import { drillHandlers } from "./drills.ts";
+import { importKeyHandlers } from "./import-keys.ts";
 import { generationHandlers } from "./keyring-generations.ts";
 import { keyMessage, keyringMessage, versionMessage } from "./messages.ts";
 
@@ -32,6 +33,7 @@ export function keyMaterialHandlers(
     ...custodyHandlers(open),
     ...destructionHandlers(open),
     ...drillHandlers(open),
+    ...importKeyHandlers(open),
     async createKeyring(request, context) {
       const registry = open(context.unit);
       const original = await admitOriginal(registry, request.original, "keyrings.create", request.name);

@@ -11,6 +11,7 @@ import {
   type KeyVersion,
   KeyVersionSchema,
 } from "@claviger/proto/storage/v1/key_pb.ts";
+import type { Binding as AccessBinding } from "../access-rules.ts";
 import type { GenerationHistory } from "../keyring-generations.ts";
 import { fullName } from "../registry.ts";
 import type { BindingRow } from "../store/bindings.ts";
@@ -78,13 +79,17 @@ export function versionMessage(row: VersionRow, key: KeyRow, uses?: UsesRow): Ke
   });
 }
 
-export function bindingMessage(row: BindingRow): Binding {
+/** Of a grant, with who made it and when. */
+export function bindingMessage(
+  row: AccessBinding & Partial<Pick<BindingRow, "createdBy" | "createdAt">>,
+): Binding {
   return create(BindingSchema, {
     id: row.id,
     role: row.role,
     identity: row.identity,
     resource: row.resource,
-    createdBy: row.createdBy,
-    createdAt: timestampFromDate(row.createdAt),
+    condition: row.condition,
+    ...(row.createdBy === undefined ? {} : { createdBy: row.createdBy }),
+    ...(row.createdAt === undefined ? {} : { createdAt: timestampFromDate(row.createdAt) }),
   });
 }

@@ -1,7 +1,10 @@
 import type { Transaction } from "@claviger/database";
+import { DomainError, isDomainError } from "@claviger/domain-error";
 import type { RowSealer } from "@claviger/row-seal";
 import type { SealedTable } from "./sealed-table.ts";
 import { insertWithdrawal, later } from "./withdrawals.ts";
+
+const allBindingsMax = 20_000;
 
 export interface BindingRow {
   id: string;
@@ -10,19 +13,26 @@ export interface BindingRow {
   resource: string;
   createdBy: string;
   createdAt: Date;
+  /** CEL; empty: always. */
+  condition: string;
 }
 
-const columns = `id, role, identity, resource, created_by AS "createdBy", created_at AS "createdAt", seal`;
+const columns = `id, role, identity, resource, created_by AS "createdBy", created_at AS "createdAt", condition, seal`;
 
 function open(sealer: RowSealer, { seal, ...row }: BindingRow & { seal: Buffer }): BindingRow {
-  sealer.check("role_bindings", `${row.role} for ${row.identity} on ${row.resource}`, { ...row }, seal);
+  sealer.check("role_bindings", `${row.role} for ${row.identity} on ${row.resource}`, sealed(row), seal);
   return row;
+}
+
+/** Without a condition as before there were any: the seals of those rows go on being right. */
+function sealed({ condition, ...row }: BindingRow) {
+  return condition === "" ? row : { ...row, condition };
 }
 
 export async function insertBinding(tx: Transaction, sealer: RowSealer, row: BindingRow): Promise<boolean> {
   const inserted = await tx.query(
-    `INSERT INTO role_bindings (id, role, identity, resource, created_by, created_at, seal)
-     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (identity, role, resource) DO NOTHING RETURNING 1`,
+    `INSERT INTO role_bindings (id, role, identity, resource, created_by, created_at, condition, seal)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (identity, role, resource) DO NOTHING RETURNING 1`,
     [
       row.id,
       row.role,
@@ -30,7 +40,8 @@ export async function insertBinding(tx: Transaction, sealer: RowSealer, row: Bin
       row.resource,
       row.createdBy,
       row.createdAt,
-      sealer.seal("role_bindings", { ...row }),
+      row.condition,
+      sealer.seal("role_bindings", sealed(row)),
     ],
   );
   return inserted.length === 1;
@@ -63,13 +74,41 @@ export async function listBindings(
   return rows.map((row) => open(sealer, row));
 }
 
-/** How many have a role, with their rows locked: of two who end the last two at once, one waits and is refused. */
-export async function lockOfRole(tx: Transaction, role: string, resource: string): Promise<number> {
-  const rows = await tx.query(
-    "SELECT id FROM role_bindings WHERE role = $1 AND resource = $2 ORDER BY id FOR UPDATE",
+/** All of them, to be looked at together. @throws DomainError `exhausted` past the bound */
+export async function allBindings(tx: Transaction, sealer: RowSealer): Promise<BindingRow[]> {
+  const rows = await tx.query<BindingRow & { seal: Buffer }>(
+    `SELECT ${columns} FROM role_bindings ORDER BY identity, resource, role LIMIT ${allBindingsMax + 1}`,
+  );
+  if (rows.length > allBindingsMax) {
+    throw new DomainError("exhausted", `there are more than ${allBindingsMax} bindings to look at together`);
+  }
+  return rows.map((row) => open(sealer, row));
+}
+
+/**
+ * Who has a role, with their rows locked: of two who end the last two at once, one waits and is refused. A row that was
+ * changed outside Claviger gives nobody a role, and keeps nobody from changing others.
+ */
+export async function lockOfRole(
+  tx: Transaction,
+  sealer: RowSealer,
+  role: string,
+  resource: string,
+): Promise<BindingRow[]> {
+  const rows = await tx.query<BindingRow & { seal: Buffer }>(
+    `SELECT ${columns} FROM role_bindings WHERE role = $1 AND resource = $2 ORDER BY id FOR UPDATE`,
     [role, resource],
   );
-  return rows.length;
+  return rows.flatMap((row) => genuine(sealer, row));
+}
+
+function genuine(sealer: RowSealer, row: BindingRow & { seal: Buffer }): BindingRow[] {
+  try {
+    return [open(sealer, row)];
+  } catch (error) {
+    if (isDomainError(error, "integrity")) return [];
+    throw error;
+  }
 }
 
 /** Takes it away, and keeps that Claviger did. */

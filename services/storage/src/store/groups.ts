@@ -1,7 +1,10 @@
 import type { Transaction } from "@claviger/database";
+import { DomainError } from "@claviger/domain-error";
 import type { RowSealer } from "@claviger/row-seal";
 import type { SealedTable } from "./sealed-table.ts";
 import { insertWithdrawal, later } from "./withdrawals.ts";
+
+const allMembersMax = 20_000;
 
 export interface GroupMemberRow {
   groupName: string;
@@ -76,6 +79,16 @@ export async function listGroupMembers(
     [group, limit],
   );
   return rows.map((row) => open(sealer, row));
+}
+
+/** Of all groups, to be looked at together. @throws DomainError `exhausted` past the bound */
+export async function allGroupMembers(tx: Transaction, sealer: RowSealer): Promise<GroupMemberRow[]> {
+  const rows = await listGroupMembers(tx, sealer, "", allMembersMax + 1);
+  if (rows.length <= allMembersMax) return rows;
+  throw new DomainError(
+    "exhausted",
+    `there are more than ${allMembersMax} members of groups to look at together`,
+  );
 }
 
 export const sealedGroupMembers: SealedTable = {

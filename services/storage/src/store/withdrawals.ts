@@ -1,5 +1,6 @@
 export {
   insertWithdrawal,
+  justAfter,
   later,
   sealedWithdrawals,
   type WithdrawalRow,
