@@ -87,6 +87,7 @@ const states = { invited: "active", active: "invited", revoked: "active" } as co
 
 function another(type: string, column: string, value: unknown): unknown {
   if (column === "state") return states[value as keyof typeof states];
+  if (column === "format") return value === "jwe" ? "hpke" : "jwe";
   if (value instanceof Uint8Array) {
     const changed = Buffer.from(value);
     if (changed.length === 0) return Buffer.of(1);
