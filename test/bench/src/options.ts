@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { type BackupName, backupNames } from "./backup.ts";
 import { type ExchangeName, exchangeNames } from "./exchange.ts";
 import { type WorkloadName, workloadNames } from "./workloads.ts";
 
@@ -9,6 +10,7 @@ export interface BenchOptions {
   profile: boolean;
   only: readonly WorkloadName[];
   exchange: readonly ExchangeName[];
+  backup: readonly BackupName[];
 }
 
 export const usage = `usage: npm run bench -- [--json] [--rounds 5] [--seconds 3] [--only NAME,…] [--no-profile]
@@ -17,7 +19,8 @@ export const usage = `usage: npm run bench -- [--json] [--rounds 5] [--seconds 3
   --rounds N    how often each path is measured on each side, 1 to 50
   --seconds N   how long each time, 1 to 60; half of that for the signatures
   --only NAMES  of: ${workloadNames.join(", ")};
-                of keys that are handed out: ${exchangeNames.join(", ")}
+                of keys that are handed out: ${exchangeNames.join(", ")};
+                of backups and restores: ${backupNames.join(", ")} (minutes, and 3 GB of disk)
   --no-profile  leaves out the CPU profiles at the end`;
 
 /** @returns what to do, or what is wrong with it */
@@ -31,7 +34,7 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" | { 
         rounds: { type: "string", default: "5" },
         seconds: { type: "string", default: "3" },
         profile: { type: "boolean", default: true },
-        only: { type: "string", default: workloadNames.join(",") },
+        only: { type: "string", default: [...workloadNames, "backup"].join(",") },
         help: { type: "boolean", short: "h", default: false },
       },
     });
@@ -41,7 +44,7 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" | { 
     if (!Number.isInteger(rounds) || rounds < 1 || rounds > 50) return { problem: "--rounds takes 1 to 50" };
     if (!(seconds >= 1 && seconds <= 60)) return { problem: "--seconds takes 1 to 60" };
     const only = values.only.split(",");
-    const unknown = only.find((name) => !isWorkload(name) && !isExchange(name));
+    const unknown = only.find((name) => !isWorkload(name) && !isExchange(name) && !isBackup(name));
     if (unknown !== undefined) return { problem: `--only names no path "${unknown}"` };
     return {
       json: values.json,
@@ -50,10 +53,15 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" | { 
       profile: values.profile,
       only: only.filter(isWorkload),
       exchange: only.filter(isExchange),
+      backup: only.filter(isBackup),
     };
   } catch (error) {
     return { problem: (error as Error).message };
   }
+}
+
+function isBackup(name: string): name is BackupName {
+  return (backupNames as readonly string[]).includes(name);
 }
 
 function isExchange(name: string): name is ExchangeName {
