@@ -108,6 +108,12 @@ test.each([
   ["rotated_at", new Date(0)],
   ["rotation_period_seconds", 60],
   ["destroy_after_days", 7],
+  ["activate_at", new Date(0)],
+  ["expire_at", new Date("2999-01-01")],
+  ["state_reason", "superseded"],
+  ["state_changed_at", new Date(0)],
+  ["latest_version", 7],
+  ["details", Buffer.alloc(60, 1)],
   ["seal", Buffer.alloc(33, 1)],
 ])(
   "a key whose %s was changed in the database is refused, and the refusal names the key",

@@ -1,4 +1,5 @@
 import { createHash, generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { CallOptions, Claviger } from "@claviger/client";
 import { createRecipient } from "@claviger/sealed-secret";
 import { signRequest } from "@claviger/signed-request";
@@ -22,6 +23,9 @@ type Services = Pick<
   | "posture"
   | "identities"
   | "certificates"
+  | "authorities"
+  | "profiles"
+  | "tokenIssuers"
   | "rotation"
   | "subscriptions"
   | "audit"
@@ -206,6 +210,25 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       call: (as, o) => as.keys.setRotationPeriod({ name: spare, rotationPeriodSeconds: 86_400n }, o),
       resource: () => spare,
     },
+    scheduleKey: {
+      call: (as, o) =>
+        as.keys.scheduleKey({ name: spare, expireAt: timestampFromMs(Date.now() + 86_400_000) }, o),
+      resource: () => spare,
+    },
+    describeKey: {
+      call: (as, o) => as.keys.describeKey({ name: spare, labels: { covered: secret } }, o),
+      resource: () => spare,
+    },
+    setKeyringFloor: {
+      call: (as, o) => as.keys.setKeyringFloor({ name: keyring, destroyAfterDaysMin: 7 }, o),
+      ...onKeyring,
+    },
+    listKeyCallers: { call: (as, o) => as.keys.listKeyCallers({ name }, o), ...onKey },
+    destroyHeldKey: {
+      call: (as, o) => as.keys.destroyHeldKey({ name: spare }, o),
+      outcome: "failed",
+      resource: () => spare,
+    },
     placeHold: {
       call: (as, o) => as.keys.placeHold({ name: signer, reason: "under test" }, o),
       resource: () => signer,
@@ -334,12 +357,21 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       call: (as, o) =>
         as.certificates.issueCertificate({ certificateSigningRequest: csr(), profile: "server" }, o),
     },
+    requestCertificate: {
+      call: (as, o) =>
+        as.certificates.requestCertificate({ certificateSigningRequest: csr(), profile: "server" }, o),
+      outcome: "refused",
+    },
     renewCertificate: {
       call: (as, o) => as.certificates.renewCertificate({ certificateSigningRequest: csr() }, o),
       outsider: "allowed",
     },
     revokeCertificate: {
       call: (as, o) => as.certificates.revokeCertificate({ serial, reason: "superseded" }, o),
+    },
+    revokePublicKey: {
+      call: (as, o) => as.certificates.revokePublicKey({ publicKey: Buffer.from("none") }, o),
+      outcome: "failed",
     },
     listCertificates: { call: (as, o) => as.certificates.listCertificates({}, o) },
     getCertificate: { call: (as, o) => as.certificates.getCertificate({ serial }, o) },
@@ -348,7 +380,54 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       call: (as, o) => as.certificates.getCertificateRevocationList({}, o),
       outsider: "allowed",
     },
-    synchronizeTrust: { call: (as, o) => as.certificates.synchronizeTrust({}, o), outcome: "refused" },
+    synchronizeTrust: { call: (as, o) => as.certificates.synchronizeTrust({}, o), outsider: "allowed" },
+  },
+  tokenIssuers: {
+    addTokenIssuer: { call: (as, o) => as.tokenIssuers.addTokenIssuer({ name: "No" }, o), outcome: "failed" },
+    listTokenIssuers: { call: (as, o) => as.tokenIssuers.listTokenIssuers({}, o) },
+    removeTokenIssuer: {
+      call: (as, o) => as.tokenIssuers.removeTokenIssuer({ name: "no" }, o),
+      outcome: "failed",
+    },
+    addTokenRule: { call: (as, o) => as.tokenIssuers.addTokenRule({ identity: "no" }, o), outcome: "failed" },
+    removeTokenRule: { call: (as, o) => as.tokenIssuers.removeTokenRule({ id: "no" }, o), outcome: "failed" },
+  },
+  profiles: {
+    createProfile: {
+      call: (as, o) => as.profiles.createProfile({ profile: { name: "No" } }, o),
+      outcome: "failed",
+    },
+    listProfiles: { call: (as, o) => as.profiles.listProfiles({}, o) },
+    deleteProfile: { call: (as, o) => as.profiles.deleteProfile({ name: "none" }, o), outcome: "failed" },
+    addNameRule: { call: (as, o) => as.profiles.addNameRule({ kind: "none" }, o), outcome: "failed" },
+    listNameRules: { call: (as, o) => as.profiles.listNameRules({}, o) },
+    removeNameRule: { call: (as, o) => as.profiles.removeNameRule({ id: "none" }, o), outcome: "failed" },
+    createAuthorityRequest: {
+      call: (as, o) => as.profiles.createAuthorityRequest({ name: "none" }, o),
+      outcome: "failed",
+    },
+    installAuthority: {
+      call: (as, o) => as.profiles.installAuthority({ name: "none" }, o),
+      outcome: "failed",
+    },
+  },
+  authorities: {
+    listAuthorities: { call: (as, o) => as.authorities.listAuthorities({}, o) },
+    // Others share this installation: its CAs stay.
+    startAuthorityRotation: {
+      call: (as, o) => as.authorities.startAuthorityRotation({ requestId: "none" }, o),
+      outcome: "failed",
+    },
+    getAuthorityRotation: { call: (as, o) => as.authorities.getAuthorityRotation({}, o) },
+    revokeSupersededCertificates: {
+      call: (as, o) => as.authorities.revokeSupersededCertificates({ requestId: "none" }, o),
+      outcome: "failed",
+    },
+    distrustAuthority: {
+      call: (as, o) => as.authorities.distrustAuthority({ name: "none", generation: 1 }, o),
+      outcome: "failed",
+    },
+    watchTrustBundle: { call: (as, o) => watchBundleBriefly(as, o), outsider: "allowed" },
   },
   rotation: {
     listRotationPolicies: { call: (as, o) => as.rotation.listRotationPolicies({}, o) },
@@ -574,6 +653,11 @@ async function watchGroupBriefly(as: Claviger, options: CallOptions): Promise<vo
 async function watchBriefly(as: Claviger, options: CallOptions): Promise<void> {
   const signal = AbortSignal.timeout(500);
   for await (const _ of as.subscriptions.watchRotations({ name }, { ...options, signal })) return;
+}
+
+async function watchBundleBriefly(as: Claviger, options: CallOptions): Promise<void> {
+  const signal = AbortSignal.timeout(500);
+  for await (const _ of as.authorities.watchTrustBundle({}, { ...options, signal })) return;
 }
 
 interface Made {

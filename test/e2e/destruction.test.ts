@@ -2,33 +2,18 @@ import { execFileSync } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
-import { rowSealerFromFile } from "../../packages/row-seal/src/index.ts";
+import { afterAll, expect, test } from "vitest";
 import { unique, until, useInstallation } from "../harness/installation.ts";
 import { refusalOf } from "../harness/refusal.ts";
+import { RegistryAccess } from "../harness/registry-access.ts";
 
 const house = useInstallation();
 const { backup, certificates, cryptography, keyGeneration, keyrings, keys } = house.claviger;
 const plaintext = Buffer.from("about to be nobody's");
 
-/** As if its days were over: only whoever has storage's seal key can write that. */
-async function endPeriod(name: string): Promise<void> {
-  const [row] = await house.superuser<Record<string, string | number | boolean | Date | null>>(
-    `select id, keyring, name, purpose, algorithm, protection, exportable, state, current_version as "currentVersion",
-       owner, created_at as "createdAt", rotated_at as "rotatedAt", rotation_period_seconds as "rotationPeriodSeconds",
-       destroy_after_days as "destroyAfterDays", destroy_at as "destroyAt", revision
-     from storage.keys where keyring || '/' || name = $1`,
-    [name],
-  );
-  const sealer = rowSealerFromFile(join(house.stateDirectory, "storage", "seal.key"));
-  const destroyAt = new Date(Date.now() - 1000);
-  const seal = sealer.seal("keys", { ...row!, destroyAt });
-  await house.superuser("update storage.keys set destroy_at = $2, seal = $3 where id = $1", [
-    row!.id,
-    destroyAt,
-    seal,
-  ]);
-}
+const registry = new RegistryAccess(house);
+afterAll(() => registry[Symbol.asyncDispose]());
+const endPeriod = (name: string): Promise<void> => registry.endPeriod(name, new Date(Date.now() - 1000));
 
 async function certificateOf(name: string) {
   const answer = await keyGeneration.attestDestruction({ name });

@@ -1,13 +1,16 @@
 import { create, type DescMethod, type DescService } from "@bufbuild/protobuf";
 import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
+import { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { DeliveryService } from "@claviger/proto/distribution/v1/delivery_pb.ts";
 import { GroupKeyService } from "@claviger/proto/distribution/v1/group_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
 import { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
+import { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
 import { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
 import { RowService as DistributionRowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
 import { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
+import { TokenIssuerService } from "@claviger/proto/distribution/v1/token_issuer_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
@@ -59,6 +62,9 @@ const served: readonly [At, DescService, Readonly<Record<string, AnyRow>>][] = [
   ["distribution", IdentityService, distribution.identityPolicy],
   ["distribution", CertificateService, distribution.certificatePolicy],
   ["distribution", DistributionRowService, distribution.rowPolicy],
+  ["distribution", AuthorityService, distribution.authorityPolicy],
+  ["distribution", ProfileService, distribution.profilePolicy],
+  ["distribution", TokenIssuerService, distribution.tokenIssuerPolicy],
   ["distribution", RecipientService, distribution.recipientPolicy],
   ["distribution", SessionKeyService, distribution.sessionPolicy],
   ["distribution", GroupKeyService, distribution.groupPolicy],

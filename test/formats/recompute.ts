@@ -18,6 +18,7 @@ import { sealInfo } from "@claviger/sealed-secret";
 import { SecretBytes } from "@claviger/secret-bytes";
 import { ecdsaRawToDer } from "@claviger/x509";
 import { approvalBytes } from "../../packages/approval/src/index.ts";
+import { createColumnCipher } from "../../packages/column-cipher/src/index.ts";
 import { hashRequest } from "../../packages/idempotency/src/index.ts";
 import { createRowSealer, encodeRow } from "../../packages/row-seal/src/index.ts";
 import { toServiceError } from "../../packages/rpc/src/errors.ts";
@@ -173,6 +174,22 @@ function rowSeal(fields: Fields) {
     createdAt: row.createdAt.toISOString(),
     encoded: hex(Buffer.concat(encodeRow(value(fields, "table"), row))),
     seal: hex(sealer.seal(value(fields, "table"), row)),
+  };
+}
+
+/** The nonce is the vector's: encryption takes a random one. What was concealed opens, and there alone. */
+function concealedColumn(fields: Fields) {
+  const columns = createColumnCipher(bytes(fields, "seal-key"));
+  const place = { column: value(fields, "column"), row: value(fields, "row") };
+  const [exactColumn, exactValue] = [value(fields, "exact-column"), value(fields, "exact-value")];
+  const revealed = columns.reveal(place, bytes(fields, "concealed"));
+  if (columns.reveal(place, columns.conceal(place, revealed)) !== revealed)
+    throw new Error("what is concealed opens");
+  return {
+    value: revealed,
+    "exact-value": columns.revealExact(exactColumn, bytes(fields, "exact")),
+    exact: hex(columns.concealExact(exactColumn, exactValue)),
+    digest: hex(columns.digest(value(fields, "search-column"), value(fields, "search-value"))),
   };
 }
 
@@ -347,6 +364,7 @@ export const recompute: Readonly<
   "material-digest": digestOfMaterial,
   "row-seal": rowSeal,
   "row-seal-condition": rowSeal,
+  "concealed-column": concealedColumn,
   "audit-record": auditRecord,
   "audit-bundle": auditBundle,
   "audit-confirmation": auditConfirmation,

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, lchownSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
-import { createServer } from "node:net";
 import { basename, join } from "node:path";
 import { type Claviger, createClaviger, readConfigFile } from "@claviger/client";
 import { type EnrolledClient, type TestInstallation, unique, until } from "./installation.ts";
+import { environmentOf, freePort } from "./replica.ts";
 
 /** Not of the replica's own: the token is shared, a spool and a cache are not. */
 const notCopied = ["audit-spool.db", "audit-spool.db-wal", "audit-spool.db-shm", "token", "compile-cache"];
@@ -88,17 +88,4 @@ export class SecondGenerator implements AsyncDisposable {
     }
     rmSync(this.#directory, { recursive: true, force: true });
   }
-}
-
-function environmentOf(pid: number): Record<string, string> {
-  const entries = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").filter(Boolean);
-  return Object.fromEntries(entries.map((entry) => entry.split(/=(.*)/s, 2) as [string, string]));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
 }

@@ -1,9 +1,9 @@
-import { chownSync, readdirSync } from "node:fs";
+import { chownSync, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { TrustKeeper } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
 import { TlsIdentity } from "@claviger/identity";
 import { type Account, writeOwnedFile } from "@claviger/owned-files";
-import { TrustKeeper } from "@claviger/service";
 import type { Layout } from "./layout.ts";
 
 export interface BusTrust extends AsyncDisposable {
@@ -19,6 +19,15 @@ const lookMilliseconds = 50;
 export async function writeBusRoots(layout: Layout, account: Account | undefined): Promise<void> {
   const { material } = TlsIdentity.load(layout.nats.tls.directory);
   await writeOwnedFile(layout.nats.tls.bundle, material.trustBundle, { mode: 0o644, account });
+}
+
+/** What this host's own people trust follows the CAs too, also while nobody uses it. */
+async function writeHostRoots(layout: Layout, trustBundle: string): Promise<void> {
+  if (trustBundle === "") return;
+  const administrators = join(layout.administratorDirectory, "bundle.pem");
+  for (const path of [layout.trust.bundle, administrators]) {
+    if (existsSync(path)) await writeOwnedFile(path, trustBundle, { mode: 0o644 });
+  }
 }
 
 /**
@@ -41,7 +50,10 @@ export function keepBusTrust(options: {
     if (account !== undefined) {
       for (const name of readdirSync(directory)) chownSync(join(directory, name), account.uid, account.gid);
     }
-    writing = writing.then(() => writeBusRoots(layout, account)).then(reload);
+    writing = writing
+      .then(() => writeBusRoots(layout, account))
+      .then(reload)
+      .then(() => writeHostRoots(layout, identity.trustBundle));
   });
   let lastTrouble = "";
   const keeper = new TrustKeeper({

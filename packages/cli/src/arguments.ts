@@ -40,6 +40,21 @@ export function parseMoment(text: string, option: string, now = new Date()): Dat
   return moment;
 }
 
+/** A moment to come: ISO 8601, or a duration from now. */
+export function parseComing(text: string, option: string, now = new Date()): Date {
+  if (/^\d+[smhdw]$/.test(text)) return new Date(now.getTime() + parseDuration(text, option) * 1000);
+  const moment = /^\d{4}-\d{2}-\d{2}(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?$/.test(text)
+    ? new Date(text)
+    : undefined;
+  if (moment === undefined || Number.isNaN(moment.getTime())) {
+    throw usageError(
+      `${option} is ${JSON.stringify(text)}, which is not a moment`,
+      "write 2027-01-31, 2027-01-31T12:00:00Z, or how long from now: 15m, 1h, 90d",
+    );
+  }
+  return moment;
+}
+
 export interface KeyReference {
   /** `keyring/key`. */
   name: string;

@@ -44,6 +44,14 @@ test.each([
   expect(check?.hint).toBeTruthy();
 });
 
+test("a database on a disk of its own is looked at by itself", () => {
+  const mounts = `${good["/proc/self/mountinfo"]}4 2 8:3 / /srv/claviger/postgresql rw\n`;
+  expect(statesOf({ "/proc/self/mountinfo": mounts })).toMatchObject({
+    "disk encryption": "ok",
+    "disk encryption of /srv/claviger/postgresql": "risk",
+  });
+});
+
 test("what a host does not say is unknown, never well", () => {
   const checks = checkHost({ read: () => undefined, list: () => undefined }, "/srv/claviger");
   const states = checks.map(({ name, state }) => [name, state]);

@@ -24,7 +24,7 @@ export function checkHost(host: HostReader, stateDirectory: string): HostCheck[]
     checkSwap(host),
     checkHibernation(host),
     ...checkCoreDumps(host),
-    checkDisk(host, stateDirectory),
+    ...checkDisks(host, stateDirectory),
     checkCustody(host, stateDirectory),
   ];
 }
@@ -107,18 +107,33 @@ function checkCoreDumpsOf(host: HostReader, service: string, pid: string): HostC
   };
 }
 
-/** The device that carries the state directory: LUKS and dm-crypt say so of themselves. */
-function checkDisk(host: HostReader, directory: string): HostCheck {
-  const name = "disk encryption";
-  const mounts = (host.read("/proc/self/mountinfo") ?? "")
+interface Mount {
+  device: string;
+  point: string;
+}
+
+/** The device that carries the state directory, and each that is mounted inside: the database's, the bus's. */
+function checkDisks(host: HostReader, directory: string): HostCheck[] {
+  const mounts: Mount[] = (host.read("/proc/self/mountinfo") ?? "")
     .split("\n")
     .map((line) => line.split(" "))
     .map(([, , device = "", , point = ""]) => ({ device, point }))
-    .filter(({ point }) => point !== "" && isWithin(directory, point));
-  const mount = mounts.reduce<{ device: string; point: string } | undefined>(
-    (best, one) => (best === undefined || one.point.length >= best.point.length ? one : best),
-    undefined,
-  );
+    .filter(({ point }) => point !== "");
+  const carrying = mounts
+    .filter(({ point }) => isWithin(directory, point))
+    .reduce<Mount | undefined>(
+      (best, one) => (best === undefined || one.point.length >= best.point.length ? one : best),
+      undefined,
+    );
+  const inside = mounts.filter(({ point }) => point !== directory && isWithin(point, directory));
+  return [
+    checkDisk(host, carrying, directory, "disk encryption"),
+    ...inside.map((mount) => checkDisk(host, mount, mount.point, `disk encryption of ${mount.point}`)),
+  ];
+}
+
+/** LUKS and dm-crypt say so of themselves. */
+function checkDisk(host: HostReader, mount: Mount | undefined, directory: string, name: string): HostCheck {
   if (mount === undefined) return unknown(name, `what carries ${directory} cannot be found`);
   if (mount.device.startsWith("0:")) {
     return unknown(name, `${mount.point} is no disk of this host's own: ask whoever runs what is beneath`);

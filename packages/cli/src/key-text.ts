@@ -16,7 +16,20 @@ export interface KeyView {
   destroyAt?: TimestampLike | undefined;
   destroyAfterDays: number;
   rotationPeriodSeconds: bigint;
-  holds: readonly { holder: string; reason: string }[];
+  holds: readonly {
+    holder: string;
+    reason: string;
+    kind: string;
+    expiresAt?: TimestampLike | undefined;
+  }[];
+  labels: Readonly<Record<string, string>>;
+  description: string;
+  createdBy: string;
+  activateAt?: TimestampLike | undefined;
+  expireAt?: TimestampLike | undefined;
+  stateReason: string;
+  stateChangedAt?: TimestampLike | undefined;
+  latestVersion: number;
 }
 
 export function keyTable(keys: readonly KeyView[]): string {
@@ -44,13 +57,40 @@ export function keyText(key: KeyView): string {
     ["protection", key.protection],
     ...(key.exportable ? [["exportable", "yes"] as const] : []),
     ["state", stateText(key)],
+    ["since", sinceText(key)],
+    ["activation", key.state === "pre-activation" ? dateText(key.activateAt) : ""],
+    ["expiry", dateText(key.expireAt)],
     ["current version", key.currentVersion],
+    ["waiting version", key.latestVersion > key.currentVersion ? key.latestVersion : ""],
     ["owner", shortIdentity(key.owner)],
-    ["created", shortTime(key.createdAt)],
+    ["description", key.description],
+    ...Object.entries(key.labels).map(([name, value]) => ["label", `${name}=${value}`] as const),
+    ["created", `${shortTime(key.createdAt)} by ${shortIdentity(key.createdBy)}`],
     ["destruction", destructionText(key)],
     ["rotation", rotationText(key.rotationPeriodSeconds)],
-    ...key.holds.map(({ holder, reason }) => ["held by", `${shortIdentity(holder)}: ${reason}`] as const),
+    ...key.holds.map((hold) => [holdWords[hold.kind] ?? "held by", holdText(hold)] as const),
   ]);
+}
+
+const holdWords: Readonly<Record<string, string>> = {
+  consumer: "consumer",
+  legal: "legal hold",
+  certificate: "certificate",
+  campaign: "campaign",
+};
+
+function holdText({ expiresAt, holder, reason }: KeyView["holds"][number]): string {
+  const until = expiresAt === undefined ? "" : `, until ${shortTime(expiresAt)}`;
+  return `${shortIdentity(holder)}: ${reason}${until}`;
+}
+
+function sinceText({ stateChangedAt, stateReason }: KeyView): string {
+  if (stateChangedAt === undefined) return "";
+  return `${shortTime(stateChangedAt)} (${stateReason})`;
+}
+
+function dateText(time: TimestampLike | undefined): string {
+  return time === undefined ? "" : `${shortTime(time)} (${relativeTime(time)})`;
 }
 
 function stateText({ state, destroyAt }: KeyView): string {

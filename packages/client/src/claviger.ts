@@ -2,14 +2,17 @@ import type { DescService } from "@bufbuild/protobuf";
 import { DomainError } from "@claviger/domain-error";
 import { serviceIdentity, TlsIdentity } from "@claviger/identity";
 import { AuditService } from "@claviger/proto/audit/v1/audit_pb.ts";
+import { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { DeliveryService } from "@claviger/proto/distribution/v1/delivery_pb.ts";
 import { GroupKeyService } from "@claviger/proto/distribution/v1/group_pb.ts";
 import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
 import { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
+import { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
 import { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
 import { RowService as DistributionRowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
 import { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
+import { TokenIssuerService } from "@claviger/proto/distribution/v1/token_issuer_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CryptographyService, type OperationResult } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
@@ -65,6 +68,9 @@ export interface Claviger extends Disposable {
   readonly backup: Client<typeof BackupService>;
   readonly identities: Client<typeof IdentityService>;
   readonly certificates: Client<typeof CertificateService>;
+  readonly authorities: Client<typeof AuthorityService>;
+  readonly profiles: Client<typeof ProfileService>;
+  readonly tokenIssuers: Client<typeof TokenIssuerService>;
   readonly recipients: Client<typeof RecipientService>;
   readonly sessions: Client<typeof SessionKeyService>;
   readonly groups: Client<typeof GroupKeyService>;
@@ -173,6 +179,15 @@ export function createClaviger(options: ClavigerOptions = {}): Claviger {
     },
     get certificates() {
       return clientOf(CertificateService, "distribution");
+    },
+    get authorities() {
+      return clientOf(AuthorityService, "distribution");
+    },
+    get profiles() {
+      return clientOf(ProfileService, "distribution");
+    },
+    get tokenIssuers() {
+      return clientOf(TokenIssuerService, "distribution");
     },
     get recipients() {
       return clientOf(RecipientService, "distribution");

@@ -21,6 +21,13 @@ const kindOfStatus: Partial<Record<status, ErrorKind>> = {
   [status.CANCELLED]: "unavailable",
 };
 
+const retryAfterSecondsMax = 3600;
+
+function readRetryAfter(text: string | undefined): number | undefined {
+  if (text === undefined || !/^\d{1,6}$/.test(text)) return undefined;
+  return Math.min(Number(text), retryAfterSecondsMax);
+}
+
 /** A typed error out of a gRPC status. */
 export function errorFromStatus(error: ServiceError | DomainError, transport: Transport): DomainError {
   if (error instanceof DomainError) return error;
@@ -29,6 +36,7 @@ export function errorFromStatus(error: ServiceError | DomainError, transport: Tr
   if (typeof said === "string" && isErrorKind(said)) {
     return new DomainError(said, error.details, {
       hint: hint === undefined ? undefined : hint.toString(),
+      retryAfterSeconds: readRetryAfter(error.metadata?.get("claviger-retry-after")[0]?.toString()),
       cause: error,
     });
   }

@@ -22,6 +22,8 @@ export interface DomainErrorOptions {
   /** What the reader can do about it, as one sentence. */
   hint?: string | undefined;
   cause?: unknown;
+  /** When it is worth while to ask again. */
+  retryAfterSeconds?: number | undefined;
 }
 
 /**
@@ -31,12 +33,14 @@ export interface DomainErrorOptions {
 export class DomainError extends Error {
   readonly kind: ErrorKind;
   readonly hint: string | undefined;
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(kind: ErrorKind, message: string, options: DomainErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "DomainError";
     this.kind = kind;
     this.hint = options.hint;
+    this.retryAfterSeconds = options.retryAfterSeconds;
   }
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import type { ColumnCipher } from "@claviger/column-cipher";
 import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
 import type { RowSealer } from "@claviger/row-seal";
@@ -15,6 +16,8 @@ export interface IdempotentRequest {
 export interface IdempotencyScope {
   tx: Transaction;
   sealer: RowSealer;
+  /** Where it is there, who asked and what was answered are kept encrypted. */
+  columns?: ColumnCipher;
 }
 
 const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -36,7 +39,7 @@ export async function once<S extends DescMessage>(
 ): Promise<{ response: MessageShape<S>; repeated: boolean }> {
   if (request.requestId === "") return { response: await work(), repeated: false };
   checkRequestId(request.requestId);
-  const key = [request.caller, request.requestId];
+  const key = keyOf(scope, request);
   const inserted = await scope.tx.query(
     "INSERT INTO requests (caller, request_id, request_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1",
     [...key, Buffer.from(request.requestHash)],
@@ -44,7 +47,8 @@ export async function once<S extends DescMessage>(
   if (inserted.length === 0)
     return { response: await earlierAnswer(scope, request, responseSchema), repeated: true };
   const response = await work();
-  const answer = Buffer.from(toBinary(responseSchema, response));
+  const binary = toBinary(responseSchema, response);
+  const answer = scope.columns?.concealBytes(placeOf(request), binary) ?? Buffer.from(binary);
   await scope.tx.query("UPDATE requests SET response = $3, seal = $4 WHERE caller = $1 AND request_id = $2", [
     ...key,
     answer,
@@ -54,13 +58,14 @@ export async function once<S extends DescMessage>(
 }
 
 async function earlierAnswer<S extends DescMessage>(
-  { sealer, tx }: IdempotencyScope,
+  scope: IdempotencyScope,
   request: IdempotentRequest,
   responseSchema: S,
 ): Promise<MessageShape<S>> {
+  const { columns, sealer, tx } = scope;
   const [row] = await tx.query<{ hash: Buffer; response: Buffer | null; seal: Buffer | null }>(
     "SELECT request_hash AS hash, response, seal FROM requests WHERE caller = $1 AND request_id = $2",
-    [request.caller, request.requestId],
+    keyOf(scope, request),
   );
   if (row?.response == null || row.seal === null || !row.hash.equals(request.requestHash)) {
     throw new DomainError("invalid-argument", "this request_id was used for another request", {
@@ -68,7 +73,16 @@ async function earlierAnswer<S extends DescMessage>(
     });
   }
   sealer.check("requests", `request ${request.requestId}`, sealedRow(request, row.response), row.seal);
-  return fromBinary(responseSchema, row.response);
+  return fromBinary(responseSchema, columns?.revealBytes(placeOf(request), row.response) ?? row.response);
+}
+
+/** Of the primary key: the caller, or what stands for it. */
+function keyOf({ columns }: IdempotencyScope, { caller, requestId }: IdempotentRequest): [string, string] {
+  return [columns?.digest("requests.caller", caller).toString("base64url") ?? caller, requestId];
+}
+
+function placeOf({ caller, requestId }: IdempotentRequest): { column: string; row: string } {
+  return { column: "requests.response", row: `${requestId.toLowerCase()} ${caller}` };
 }
 
 function sealedRow(request: IdempotentRequest, response: Buffer) {

@@ -58,6 +58,18 @@ export class LeaseCache<V> {
   async get(key: string, load: () => Promise<V>, leaseOf?: (value: V) => number): Promise<V> {
     const cached = this.peek(key);
     if (cached !== undefined) return cached;
+    return this.#loadOnce(key, load, leaseOf);
+  }
+
+  /**
+   * Asks again although `held` holds, and puts the answer into its place. Where there is none, `held` stays: what it
+   * permits later, it still permits then.
+   */
+  async renew(key: string, held: V, load: () => Promise<V>): Promise<void> {
+    if (this.peek(key) === held) await this.#loadOnce(key, load);
+  }
+
+  async #loadOnce(key: string, load: () => Promise<V>, leaseOf?: (value: V) => number): Promise<V> {
     const pending = this.#pending.get(key);
     if (pending !== undefined) return pending;
     const loading = this.#load(key, load, leaseOf).finally(() => {

@@ -83,3 +83,18 @@ test("an answer that is not kept is released too, but only after its use", async
   await new Promise((resolve) => setTimeout(resolve, 150));
   expect(released).toEqual(["passing"]);
 });
+
+test("an entry that is asked for anew stays where nobody answers, and goes where somebody does", async () => {
+  const { cache, released } = cacheWithClock();
+  await cache.get("a", async () => "first");
+  const away = cache.renew("a", "first", async () => {
+    throw new Error("away");
+  });
+  await expect(away).rejects.toThrow("away");
+  expect(cache.peek("a")).toBe("first");
+  await cache.renew("a", "first", async () => "second");
+  expect(cache.peek("a")).toBe("second");
+  expect(released).toEqual(["first"]);
+  await cache.renew("a", "first", async () => "third");
+  expect(cache.peek("a")).toBe("second");
+});

@@ -1,3 +1,8 @@
+import { type KeyDates, noDates, stateAt } from "./dates.ts";
+
+export { type DueMove, dueMoves, type KeyDates, noDates, stateAt } from "./dates.ts";
+export { type AutomaticReason, automaticReasons, type ChangeReason, reasonsFor } from "./reasons.ts";
+
 /** SP 800-57 Part 1 Rev. 5, section 7. */
 export const keyStates = [
   "pre-activation",
@@ -82,22 +87,44 @@ export interface KeyCondition {
   versionState: KeyState;
   /** Set while the key is pending destruction, and once it is destroyed. */
   destroyAt: Date | undefined;
+  /** They travel with the material, so that they act at their second whoever is away. */
+  keyDates?: KeyDates;
+  versionDates?: KeyDates;
 }
 
-/** Why `operation` is refused under `condition`, as the end of a sentence; undefined where it is permitted. */
-export function whyRefused(operation: KeyOperation, condition: KeyCondition): string | undefined {
+/**
+ * Why `operation` is refused under `condition` at `now`, as the end of a sentence; undefined where it is permitted.
+ */
+export function whyRefused(operation: KeyOperation, condition: KeyCondition, now: Date): string | undefined {
   if (condition.keyState === "destroyed" && condition.destroyAt !== undefined) {
     return `was destroyed on ${condition.destroyAt.toISOString()}: it is gone for good`;
   }
   if (condition.destroyAt !== undefined) {
     return `is pending destruction on ${condition.destroyAt.toISOString()}`;
   }
-  for (const [subject, state] of [
-    ["is", condition.keyState],
-    ["has a version that is", condition.versionState],
-  ] as const) {
-    const row = stateTable[state];
-    if (!row.permits.includes(operation)) return `${subject} ${state}: it ${row.consequence}`;
+  const { keyDates = noDates, keyState, versionDates = noDates, versionState } = condition;
+  return (
+    whyStateRefuses(operation, "is", keyState, keyDates, now) ??
+    whyStateRefuses(operation, "has a version that is", versionState, versionDates, now)
+  );
+}
+
+function whyStateRefuses(
+  operation: KeyOperation,
+  subject: string,
+  stored: KeyState,
+  dates: KeyDates,
+  now: Date,
+): string | undefined {
+  const state = stateAt(stored, dates, now);
+  const row = stateTable[state];
+  if (row.permits.includes(operation)) return undefined;
+  const { activateAt, expireAt } = dates;
+  if (state === "pre-activation" && activateAt !== undefined) {
+    return `${subject} ${state}: it becomes active on ${activateAt.toISOString()}`;
   }
-  return undefined;
+  if (state === "deactivated" && expireAt !== undefined && expireAt <= now) {
+    return `${subject} ${state} since ${expireAt.toISOString()}: it ${row.consequence}`;
+  }
+  return `${subject} ${state}: it ${row.consequence}`;
 }

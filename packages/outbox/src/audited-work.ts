@@ -9,6 +9,8 @@ import type { OutboxRelay } from "./relay.ts";
 export interface DatabaseAuditedWork {
   run<T>(work: (transaction: Transaction) => Promise<T>, record: () => AuditRecord): Promise<T>;
   keep(record: AuditRecord): Promise<void>;
+  /** One more record of a transaction that is under way. */
+  record(transaction: Transaction, record: AuditRecord): Promise<void>;
   runUnrecorded<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
 }
 
@@ -40,6 +42,11 @@ export function createDatabaseAuditedWork(options: {
         await insert(transaction, record);
         transaction.afterCommit(() => relay.wake());
       }),
+    record: async (transaction, record) => {
+      relay.requireRoom();
+      await insert(transaction, record);
+      transaction.afterCommit(() => relay.wake());
+    },
     runUnrecorded: (work) => database.transaction(work),
   };
 }

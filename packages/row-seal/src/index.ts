@@ -16,8 +16,8 @@ export interface RowSealer {
   check(table: string, rowName: string, row: Readonly<Record<string, SealedValue>>, seal: Uint8Array): void;
 }
 
-/** Reads the seal key, which must be nobody else's to read. */
-export function rowSealerFromFile(path: string): RowSealer {
+/** The seal key, which must be nobody else's to read. */
+export function readSealKey(path: string): Buffer {
   const stats = statSync(path);
   if ((stats.mode & 0o077) !== 0) {
     throw new DomainError("failed-precondition", `${path} can be read by others`, {
@@ -28,7 +28,11 @@ export function rowSealerFromFile(path: string): RowSealer {
   if (key.length !== sealKeyBytes) {
     throw new DomainError("failed-precondition", `${path} must hold ${sealKeyBytes} bytes`);
   }
-  return createRowSealer(key);
+  return key;
+}
+
+export function rowSealerFromFile(path: string): RowSealer {
+  return createRowSealer(readSealKey(path));
 }
 
 export function createRowSealer(keyBytes: Uint8Array): RowSealer {

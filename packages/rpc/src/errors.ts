@@ -31,6 +31,9 @@ export function toServiceError(error: DomainError): ServiceError {
   const metadata = new Metadata();
   metadata.set("claviger-kind", error.kind);
   if (error.hint !== undefined) metadata.set("claviger-hint-bin", Buffer.from(error.hint, "utf8"));
+  if (error.retryAfterSeconds !== undefined) {
+    metadata.set("claviger-retry-after", String(error.retryAfterSeconds));
+  }
   return Object.assign(new Error(error.message), {
     code: statusOfKind[error.kind],
     details: error.message,

@@ -13,5 +13,4 @@ export {
   readDatabaseSettings,
 } from "./settings.ts";
 export { type DependencyProbe, probe, statusService } from "./status.ts";
-export { TrustKeeper, type TrustKeeperOptions } from "./trust-keeper.ts";
 export { version } from "./version.ts";

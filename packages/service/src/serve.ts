@@ -1,3 +1,4 @@
+import { TrustKeeper } from "@claviger/client";
 import type { TlsIdentity } from "@claviger/identity";
 import {
   type AuditedWork,
@@ -12,7 +13,6 @@ import type { Lifetime } from "./lifetime.ts";
 import { describeError, type Logger, limitedWarnings } from "./logger.ts";
 import type { CommonSettings } from "./settings.ts";
 import { type DependencyProbe, statusService } from "./status.ts";
-import { TrustKeeper } from "./trust-keeper.ts";
 import { version } from "./version.ts";
 
 /** For calls under way; a stream that its caller keeps open is cut off then. Well within what a supervisor grants. */

@@ -19,7 +19,7 @@ import { encodeIssuer, encodeName, encodeSubjectAltNames } from "./name-encoding
 import { isEmptyName, type Name, type SubjectAltName } from "./names.ts";
 import { oids } from "./oids.ts";
 import { encodeSerial } from "./serial.ts";
-import { assembleSigned, type CertificateSigner, ecdsaSha256Identifier } from "./signer.ts";
+import { assembleSigned, type CertificateSigner, signatureIdentifier } from "./signer.ts";
 
 export interface CertificateOptions {
   serial: Uint8Array;
@@ -65,7 +65,7 @@ function encodeTbsCertificate(options: CertificateOptions): Uint8Array {
     // Version [0] EXPLICIT, v3 is 2.
     contextConstructed(0, [integerFromNumber(2)]),
     encodeSerial(options.serial),
-    ecdsaSha256Identifier,
+    signatureIdentifier(options.signer),
     encodeIssuer(options.issuer),
     sequence([time(options.notBefore), time(options.notAfter)]),
     encodeName(options.subject),

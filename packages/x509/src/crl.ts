@@ -5,7 +5,7 @@ import { encodeIssuer } from "./name-encoding.ts";
 import type { Name } from "./names.ts";
 import { oids } from "./oids.ts";
 import { encodeSerial } from "./serial.ts";
-import { assembleSigned, type CertificateSigner, ecdsaSha256Identifier } from "./signer.ts";
+import { assembleSigned, type CertificateSigner, signatureIdentifier } from "./signer.ts";
 
 /** About 40 MB: past it, certificates belong on several CRLs. */
 export const crlEntriesMax = 1_000_000;
@@ -44,7 +44,10 @@ export interface CrlOptions {
   nextUpdate: Date;
   /** Must grow with every CRL of this issuer (RFC 5280 section 5.2.3). */
   number: number | bigint;
-  entries: Iterable<CrlEntry>;
+  /** Or page by page: each page is encoded as it comes, and not kept. */
+  entries: Iterable<CrlEntry> | AsyncIterable<readonly CrlEntry[]>;
+  /** How many are on the list so far, every {@link progressEveryEntries}. */
+  onProgress?: ((entries: number) => void) | undefined;
   /** The CA certificate's subject key identifier. */
   authorityKeyId: Uint8Array;
   signer: CertificateSigner;
@@ -63,11 +66,11 @@ export async function buildCrl(options: CrlOptions): Promise<Uint8Array> {
   // RFC 5280 section 5.2.3: at most 20 octets.
   if (number.length > 22)
     throw new DomainError("invalid-argument", "a CRL's number is longer than 20 octets");
-  const entries = encodeEntries(options.entries);
+  const entries = await encodeEntries(options.entries, options.onProgress);
   const tbs = sequence([
     // Version v2 is 1.
     integerFromNumber(1),
-    ecdsaSha256Identifier,
+    signatureIdentifier(options.signer),
     encodeIssuer(options.issuer),
     time(options.thisUpdate),
     time(options.nextUpdate),
@@ -80,26 +83,82 @@ export async function buildCrl(options: CrlOptions): Promise<Uint8Array> {
   return assembleSigned(tbs, options.signer);
 }
 
-function encodeEntries(entries: Iterable<CrlEntry>): Uint8Array[] {
-  // Reasons are few: each one's extension is encoded once, not 10,000 times.
-  const extensionsByReason = new Map<RevocationReason, Uint8Array>();
-  const encoded: Uint8Array[] = [];
-  for (const { serial, revokedAt, reason } of entries) {
-    if (encoded.length === crlEntriesMax) {
+/** Between two of these the event loop gets its turn. */
+const progressEveryEntries = 10_000;
+const chunkBytes = 1 << 20;
+
+/** Entries laid end to end in a few large pieces: a million small arrays would cost ten times their bytes. */
+async function encodeEntries(
+  entries: CrlOptions["entries"],
+  onProgress: CrlOptions["onProgress"],
+): Promise<Uint8Array[]> {
+  const list = new EntryList();
+  if (Symbol.iterator in entries) {
+    for (const entry of entries) list.add(entry);
+    return list.chunks();
+  }
+  let said = 0;
+  for await (const page of entries) {
+    for (const entry of page) list.add(entry);
+    if (list.count - said < progressEveryEntries) continue;
+    said = list.count;
+    onProgress?.(said);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return list.chunks();
+}
+
+class EntryList {
+  count = 0;
+  // Reasons are few, and dates repeat: each is encoded once, not 10,000 times.
+  readonly #extensionsByReason = new Map<RevocationReason, Uint8Array>();
+  #lastTime = Number.NaN;
+  #lastTimeEncoded: Uint8Array = new Uint8Array(0);
+  readonly #full: Uint8Array[] = [];
+  #chunk = new Uint8Array(4096);
+  #used = 0;
+
+  add({ reason, revokedAt, serial }: CrlEntry): void {
+    if (this.count === crlEntriesMax) {
       throw new DomainError("exhausted", `a CRL has room for ${crlEntriesMax} entries`, {
         hint: "Issue from a new CA, so that the list starts anew.",
       });
     }
-    const parts = [encodeSerial(serial), time(revokedAt)];
+    const parts = [encodeSerial(serial), this.#encodeTime(revokedAt)];
     // RFC 5280 section 5.3.1: absent rather than "unspecified".
     if (reason !== "unspecified") {
-      const known = extensionsByReason.get(reason) ?? encodeReason(reason);
-      extensionsByReason.set(reason, known);
+      const known = this.#extensionsByReason.get(reason) ?? encodeReason(reason);
+      this.#extensionsByReason.set(reason, known);
       parts.push(known);
     }
-    encoded.push(sequence(parts));
+    const entry = sequence(parts);
+    if (this.#used + entry.length > this.#chunk.length) {
+      this.#close();
+      this.#chunk = new Uint8Array(chunkBytes);
+    }
+    this.#chunk.set(entry, this.#used);
+    this.#used += entry.length;
+    this.count += 1;
   }
-  return encoded;
+
+  chunks(): Uint8Array[] {
+    this.#close();
+    return this.#full;
+  }
+
+  #close(): void {
+    if (this.#used > 0) this.#full.push(this.#chunk.subarray(0, this.#used));
+    this.#used = 0;
+  }
+
+  #encodeTime(date: Date): Uint8Array {
+    const milliseconds = date.getTime();
+    if (milliseconds !== this.#lastTime) {
+      this.#lastTimeEncoded = time(date);
+      this.#lastTime = milliseconds;
+    }
+    return this.#lastTimeEncoded;
+  }
 }
 
 function encodeReason(reason: RevocationReason): Uint8Array {

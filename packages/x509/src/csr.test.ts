@@ -229,6 +229,13 @@ describe("a hostile request is refused", () => {
     expect(() => parse(requestNaming([0x86, "/relative"]))).toThrow(/absolute/);
     expect(() => parse(requestNaming([0x87, "abc"]))).toThrow(/octets/);
     expect(() => parse(requestNaming([0x88, "\x2a"]))).toThrow(/kind/);
+    expect(() => parse(requestNaming([0x82, "*.*.test"]))).toThrow(/wildcard|label/);
+    expect(() => parse(requestNaming([0x82, "a.test."]))).toThrow(/dot/);
+    expect(() => parse(requestNaming([0x82, "k\xe4se.test"]))).toThrow(/ASCII/);
+    expect(() => parse(requestNaming([0x82, `${"a".repeat(64)}.test`]))).toThrow(/63/);
+    expect(() => parse(requestNaming([0x81, "nobody"]))).toThrow(/e-mail/);
+    expect(() => parse(requestNaming([0x86, "http://a.test/\r\nx"]))).toThrow(/printable|URI/);
+    expect(() => parse(requestNaming([0x87, "\x7f\0\0\x01\0"]))).toThrow(/octets/);
     const many = Array.from({ length: 101 }, (_, index): [number, string] => [0x82, `n${index}.test`]);
     expect(() => parse(requestNaming(...many))).toThrow(/more than 100/);
   });

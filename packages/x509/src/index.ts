@@ -46,9 +46,29 @@ export {
   sameSubjectAltName,
   subjectAltNamesMax,
 } from "./names.ts";
+export {
+  type OcspCertificateId,
+  type OcspHash,
+  type OcspRequest,
+  ocspEntriesMax,
+  ocspRequestBytesMax,
+  readOcspRequest,
+} from "./ocsp-request.ts";
+export {
+  assembleOcspResponse,
+  encodeOcspCertificateId,
+  encodeOcspResponseData,
+  type OcspEntry,
+  type OcspRefusal,
+  type OcspStatus,
+  ocspRefusal,
+  publicKeyBits,
+} from "./ocsp-response.ts";
 export { decodePem, decodePemBlocks, encodePem, type PemBlock, type PemLimits, pemOrDer } from "./pem.ts";
 export { type KeyType, type LoadedPublicKey, loadPublicKey } from "./public-key.ts";
+export { publicKeyOf } from "./public-key-of.ts";
 export { type Certificate, readCertificate, splitChain } from "./read-certificate.ts";
 export { randomSerial, serialFromHex, serialToHex } from "./serial.ts";
-export type { CertificateSigner } from "./signer.ts";
+export { buildSignedRequest } from "./signed-request.ts";
+export { attachSignature, type CertificateSigner, type SignerAlgorithm, signerAlgorithms } from "./signer.ts";
 export { type ChainQuestion, type ChainVerdict, chainLengthMax, verifyChain } from "./verify-chain.ts";

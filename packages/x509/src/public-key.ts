@@ -3,6 +3,7 @@ import { DomainError } from "@claviger/domain-error";
 import { derTags } from "./der.ts";
 import { createDerReader, type DerReader, derToBits, derToOid, readDer } from "./der-reader.ts";
 import { oids } from "./oids.ts";
+import { refuseWeakModulus } from "./weak-rsa.ts";
 
 export const rsaModulusBitsMin = 2048;
 /** Verification grows with the square of the modulus; past this a request is a way to keep us busy. */
@@ -85,6 +86,8 @@ function checkRsa(key: KeyObject): KeyType {
   if (exponent < rsaExponentMin || exponent % 2n === 0n || exponent >= 2n ** 256n) {
     throw refuse("the RSA key's public exponent is even, or less than 65537, or too large", "Use 65537.");
   }
+  const { n = "" } = key.export({ format: "jwk" });
+  refuseWeakModulus(BigInt(`0x${Buffer.from(n, "base64url").toString("hex")}`));
   return `rsa-${bits}`;
 }
 

@@ -58,11 +58,14 @@ export async function systemKeyChain(
   const known = await newestOfKey(registry.tx, registry.sealer, publicKeySha256, profile);
   const lasting =
     known !== undefined && known.notAfter.getTime() - registry.now.getTime() > renewBeforeMilliseconds;
-  if (lasting && known.revokedAt === null) {
-    return encodePem("CERTIFICATE", known.certificate) + options.issuing.pem;
+  // A new generation of the CAs has its own: the old one's root may have left the bundle.
+  const isOfIssuing = known?.authorityGeneration === options.issuing.row.generation;
+  if (lasting && isOfIssuing && known.revokedAt === null) {
+    return encodePem("CERTIFICATE", known.certificate) + options.issuing.chain;
   }
   const { chain } = await issueCertificate(registry, options.issuing, options.publicHttpAddress, {
     profile,
+    form: profiles[profile],
     subject: { commonName, organization: options.trustDomain },
     subjectAltNames: [{ uri: name }],
     identity: undefined,

@@ -1,180 +1,255 @@
-import { randomBytes } from "node:crypto";
-import type { Client } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
-import type { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
-import type { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
-import type { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
-import { ensureHeldKey } from "@claviger/service";
 import {
-  buildCertificate,
   type CertificateSigner,
   encodePem,
   keyIdentifier,
-  type Name,
-  randomSerial,
+  loadPublicKey,
   readCertificate,
+  type SignerAlgorithm,
 } from "@claviger/x509";
+import { type GeneratorClients, signerOf } from "./authority-keys.ts";
 import type { Registry } from "./registry.ts";
 import {
-  type AuthorityName,
+  type AuthorityChainRow,
   type AuthorityRow,
-  findAuthority,
-  insertAuthority,
+  type AuthorityState,
+  type AuthorityStateRow,
+  authorityStates,
+  type CrossCertificateRow,
+  listAuthorities,
+  listAuthorityChains,
+  listAuthorityStates,
+  listCrossCertificates,
 } from "./store/authorities.ts";
 
-export interface GeneratorClients {
-  keys: Client<typeof KeyGenerationService>;
-  cryptography: Client<typeof CryptographyService>;
-  /** Storage's, where a CA's key is held against destruction before anything depends on it. */
-  registry: Client<typeof KeyService>;
-}
-
-/** A certification authority, ready to sign: its key is in the HSM, its signatures come from the generator. */
+/** One generation of a certification authority: its key is in the HSM, its signatures come from the generator. */
 export interface Authority {
   row: AuthorityRow;
+  state: AuthorityState;
+  stateChangedAt: Date | undefined;
+  /** What its revocation list and certificate are called over HTTP. */
+  slug: string;
   pem: string;
+  /** PEM: what leads from a certificate of this CA to any root that is trusted now, itself first. */
+  chain: string;
   /** The subject's DER, which children carry as their issuer byte for byte. */
   subject: Uint8Array;
+  issuerSubject: Uint8Array;
   keyId: Uint8Array;
+  /** The key id of the CA that signed it; its own for a root. */
+  issuerKeyId: Uint8Array;
+  notAfter: Date;
+  serial: string;
   signer: CertificateSigner;
 }
 
-export interface Authorities {
+export const rootName = "root";
+export const issuingName = "issuing";
+
+/** Every CA at one moment; nothing in it changes. */
+export interface AuthoritySnapshot {
+  all: readonly Authority[];
+  /** The generations that sign now. */
   root: Authority;
   issuing: Authority;
   /** PEM: every root that is trusted now. */
   trustBundle: string;
+  /** Grows whenever the bundle or who signs changes. */
+  sequence: number;
 }
 
-const yearMilliseconds = 365 * 86_400_000;
-const lifetimes: Record<AuthorityName, number> = {
-  root: 20 * yearMilliseconds,
-  issuing: 5 * yearMilliseconds,
-};
-const backdateMilliseconds = 60_000;
-const keyOf: Record<AuthorityName, string> = { root: "system/ca-root", issuing: "system/ca-issuing" };
+/**
+ * The CAs as this process knows them. They are read again every second and after each change here, so
+ * that all replicas follow a rotation; while the database is away, what was read last holds.
+ */
+export class Authorities {
+  readonly #inTransaction: <T>(work: (registry: Registry) => Promise<T>) => Promise<T>;
+  readonly #generator: GeneratorClients;
+  #snapshot: AuthoritySnapshot | undefined;
+  #fingerprint = "";
+  readonly #listeners = new Set<() => void>();
 
-/** Makes the root and the issuing CA once in an installation's life, and loads them ever after. */
-export async function openAuthorities(options: {
-  inTransaction: <T>(work: (registry: Registry) => Promise<T>) => Promise<T>;
-  generator: GeneratorClients;
-  trustDomain: string;
-  publicHttpAddress: string;
-}): Promise<Authorities> {
-  const { generator, inTransaction } = options;
-  const load = (name: AuthorityName): Promise<AuthorityRow | undefined> =>
-    inTransaction(({ sealer, tx }) => findAuthority(tx, sealer, name));
-  const open = async (
-    name: AuthorityName,
-    make: (draft: AuthorityDraft) => Promise<Uint8Array>,
-  ): Promise<Authority> => {
-    const found = await load(name);
-    if (found !== undefined) return authorityOf(found, generator);
-    const draft = await draftAuthority(name, generator);
-    const certificate = Buffer.from(await make(draft));
-    await inTransaction((registry) =>
-      insertAuthority(registry.tx, registry.sealer, {
-        name,
-        generation: 1,
-        keyName: keyOf[name],
-        keyVersion: draft.keyVersion,
-        certificate,
-        createdAt: registry.now,
-      }),
+  constructor(options: {
+    inTransaction: <T>(work: (registry: Registry) => Promise<T>) => Promise<T>;
+    generator: GeneratorClients;
+  }) {
+    this.#inTransaction = options.inTransaction;
+    this.#generator = options.generator;
+  }
+
+  get current(): AuthoritySnapshot {
+    if (this.#snapshot === undefined) throw new DomainError("unavailable", "the CAs are not loaded yet");
+    return this.#snapshot;
+  }
+
+  get root(): Authority {
+    return this.current.root;
+  }
+
+  get issuing(): Authority {
+    return this.current.issuing;
+  }
+
+  get trustBundle(): string {
+    return this.current.trustBundle;
+  }
+
+  /** The generation of `name` that signs now. @throws DomainError `not-found` */
+  signing(name: string): Authority {
+    const found = this.current.all.findLast(({ row, state }) => row.name === name && state === "active");
+    if (found !== undefined) return found;
+    const names = new Set(this.current.all.map(({ row }) => row.name));
+    throw new DomainError("not-found", `there is no CA ${name.slice(0, 40)} that signs`, {
+      hint: `CAs are ${[...names].join(", ")}`,
+    });
+  }
+
+  find(name: string, generation: number): Authority | undefined {
+    return this.current.all.find(({ row }) => row.name === name && row.generation === generation);
+  }
+
+  bySlug(slug: string): Authority | undefined {
+    return this.current.all.find((authority) => authority.slug === slug);
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Reads the CAs again. A generation that went back in its states is refused: Claviger never does that. */
+  async refresh(): Promise<void> {
+    const read = await this.#inTransaction(async ({ sealer, tx }) => ({
+      rows: await listAuthorities(tx, sealer),
+      states: await listAuthorityStates(tx, sealer),
+      crosses: await listCrossCertificates(tx, sealer),
+      chains: await listAuthorityChains(tx, sealer),
+    }));
+    const rowOf = ({ generation, name }: AuthorityRow) =>
+      read.states.find((row) => row.name === name && row.generation === generation);
+    const stateOf = (row: AuthorityRow): AuthorityState => rowOf(row)?.state ?? "active";
+    for (const row of read.rows) this.#refuseSteppingBack(row, stateOf(row));
+    const fingerprint = JSON.stringify([
+      read.rows.map((row) => [row.name, row.generation, stateOf(row)]),
+      read.crosses.map((row) => [row.name, row.generation, row.issuerGeneration]),
+    ]);
+    if (fingerprint === this.#fingerprint) return;
+    const all = read.rows.map((row) => authorityOf(row, rowOf(row), this.#generator));
+    const snapshot = snapshotOf(all, read);
+    if (snapshot === undefined) return;
+    this.#snapshot = snapshot;
+    this.#fingerprint = fingerprint;
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** One generation out of the database, also while there is none yet that signs. */
+  async read(name: string, generation: number): Promise<Authority | undefined> {
+    const rows = await this.#inTransaction(({ sealer, tx }) => listAuthorities(tx, sealer));
+    const row = rows.find((candidate) => candidate.name === name && candidate.generation === generation);
+    return row && authorityOf(row, undefined, this.#generator);
+  }
+
+  #refuseSteppingBack(row: AuthorityRow, state: AuthorityState): void {
+    const known = this.#snapshot && this.find(row.name, row.generation);
+    if (known === undefined || authorityStates.indexOf(state) >= authorityStates.indexOf(known.state)) return;
+    throw new DomainError(
+      "integrity",
+      `the ${row.name} CA's generation ${row.generation} was ${known.state} and is ${state} in the database`,
+      {
+        hint: "somebody put an older row back, or took one away: `claviger audit search` shows what was done",
+      },
     );
-    const kept = await load(name);
-    if (kept === undefined) throw new DomainError("internal", `the ${name} CA was not kept`);
-    return authorityOf(kept, generator);
-  };
-  const organization = options.trustDomain;
-  const root = await open("root", (draft) =>
-    makeRoot(draft, { commonName: "Claviger root CA", organization }),
-  );
-  const issuing = await open("issuing", (draft) =>
-    makeIssuing(draft, root, { commonName: "Claviger issuing CA", organization }, options.publicHttpAddress),
-  );
-  return { root, issuing, trustBundle: root.pem };
+  }
 }
 
-interface AuthorityDraft {
-  name: AuthorityName;
-  keyVersion: number;
-  signer: CertificateSigner;
-}
-
-async function draftAuthority(name: AuthorityName, generator: GeneratorClients): Promise<AuthorityDraft> {
-  const keyName = keyOf[name];
-  await ensureHeldKey(
-    { generator: generator.keys, registry: generator.registry },
-    { name: keyName, algorithm: "ecdsa-p256", reason: `key of the ${name} CA` },
-  );
-  const { subjectPublicKeyInfo, version } = await generator.keys.getPublicKey({ name: keyName });
-  return { name, keyVersion: version, signer: signerOf(generator, keyName, version, subjectPublicKeyInfo) };
-}
-
-function signerOf(
+function authorityOf(
+  row: AuthorityRow,
+  stateRow: AuthorityStateRow | undefined,
   generator: GeneratorClients,
-  name: string,
-  version: number,
-  subjectPublicKeyInfo: Uint8Array,
-): CertificateSigner {
-  return {
-    algorithm: "ecdsa-p256-sha256",
-    subjectPublicKeyInfo,
-    async sign(tbs) {
-      const { signature } = await generator.cryptography.sign({ name, version, message: tbs });
-      return signature;
-    },
-  };
-}
-
-function authorityOf(row: AuthorityRow, generator: GeneratorClients): Authority {
+): Authority {
   const certificate = readCertificate(row.certificate);
   const { subject, subjectPublicKeyInfo } = certificate;
+  const pem = encodePem("CERTIFICATE", row.certificate);
+  const keyId = certificate.subjectKeyId ?? keyIdentifier(subjectPublicKeyInfo);
   return {
     row,
-    pem: encodePem("CERTIFICATE", row.certificate),
+    state: stateRow?.state ?? "active",
+    stateChangedAt: stateRow?.changedAt,
+    slug: slugOf(row.name, row.generation),
+    pem,
+    chain: pem,
     subject,
-    keyId: certificate.subjectKeyId ?? keyIdentifier(subjectPublicKeyInfo),
-    signer: signerOf(generator, row.keyName, row.keyVersion, subjectPublicKeyInfo),
+    issuerSubject: certificate.issuer,
+    keyId,
+    issuerKeyId: certificate.authorityKeyId ?? keyId,
+    notAfter: certificate.notAfter,
+    serial: certificate.serial,
+    signer: signerOf(generator, row.keyName, row.keyVersion, {
+      algorithm: signerAlgorithmOf(subjectPublicKeyInfo),
+      subjectPublicKeyInfo,
+    }),
   };
 }
 
-function validity(name: AuthorityName): { notBefore: Date; notAfter: Date } {
-  const now = Date.now();
-  return { notBefore: new Date(now - backdateMilliseconds), notAfter: new Date(now + lifetimes[name]) };
+/** The first generation has the bare name, as certificates that were issued before there were others say. */
+export function slugOf(name: string, generation: number): string {
+  return generation === 1 ? name : `${name}.${generation}`;
 }
 
-function makeRoot({ signer }: AuthorityDraft, subject: Name): Promise<Uint8Array> {
-  return buildCertificate({
-    serial: randomSerial(randomBytes),
-    issuer: subject,
-    subject,
-    ...validity("root"),
-    subjectPublicKeyInfo: signer.subjectPublicKeyInfo,
-    basicConstraints: { ca: true, pathLength: 1 },
-    keyUsage: ["keyCertSign", "cRLSign"],
-    signer,
+export function signerAlgorithmOf(subjectPublicKeyInfo: Uint8Array): SignerAlgorithm {
+  const { keyType } = loadPublicKey(subjectPublicKeyInfo);
+  if (keyType === "ec-p256") return "ecdsa-p256-sha256";
+  if (keyType === "ec-p384") return "ecdsa-p384-sha384";
+  if (keyType.startsWith("rsa-")) return "rsa-sha256";
+  throw new DomainError("failed-precondition", `a CA does not sign with a key of type ${keyType}`, {
+    hint: "use P-256, P-384 or RSA",
   });
 }
 
-function makeIssuing(
-  { signer }: AuthorityDraft,
-  root: Authority,
-  subject: Name,
-  publicHttpAddress: string,
-): Promise<Uint8Array> {
-  return buildCertificate({
-    serial: randomSerial(randomBytes),
-    issuer: root.subject,
-    subject,
-    ...validity("issuing"),
-    subjectPublicKeyInfo: signer.subjectPublicKeyInfo,
-    authorityKeyId: root.keyId,
-    basicConstraints: { ca: true, pathLength: 0 },
-    keyUsage: ["digitalSignature", "keyCertSign", "cRLSign"],
-    crlDistributionPoints: [`http://${publicHttpAddress}/v1/crl/root.crl`],
-    caIssuers: [`http://${publicHttpAddress}/v1/ca/root.cer`],
-    signer: root.signer,
-  });
+const trusted: ReadonlySet<AuthorityState> = new Set(["coming", "active", "retiring"]);
+
+/** Nothing where there is no root or issuing CA that signs yet. */
+function snapshotOf(
+  all: readonly Authority[],
+  { chains, crosses }: { crosses: readonly CrossCertificateRow[]; chains: readonly AuthorityChainRow[] },
+): AuthoritySnapshot | undefined {
+  const newest = (name: string): Authority | undefined =>
+    all.findLast(({ row, state }) => row.name === name && state === "active");
+  const roots = all.filter(({ row, state }) => row.name === rootName && trusted.has(state));
+  const chained = all.map((authority) => ({
+    ...authority,
+    chain: chainOf(authority, roots, crosses) + outsideChainOf(authority, chains),
+  }));
+  const [root, issuing] = [newest(rootName), newest(issuingName)];
+  if (root === undefined || issuing === undefined) return undefined;
+  const isSame = (one: Authority) => (other: Authority) => one.slug === other.slug;
+  return {
+    all: chained,
+    root: chained.find(isSame(root)) ?? root,
+    issuing: chained.find(isSame(issuing)) ?? issuing,
+    trustBundle: roots.map(({ pem }) => pem).join(""),
+    sequence: all.reduce((sum, { state }) => sum + authorityStates.indexOf(state) + 1, 0),
+  };
+}
+
+function outsideChainOf({ row }: Authority, chains: readonly AuthorityChainRow[]): string {
+  return (
+    chains.find(({ generation, name }) => name === row.name && generation === row.generation)?.chain ?? ""
+  );
+}
+
+/** Itself, and what the roots that are trusted beside its own signed for its own. */
+function chainOf(
+  authority: Authority,
+  roots: readonly Authority[],
+  crosses: readonly CrossCertificateRow[],
+): string {
+  if (authority.row.name === rootName) return authority.pem;
+  const root = roots.find(({ keyId }) => Buffer.compare(keyId, authority.issuerKeyId) === 0);
+  const fitting = crosses.filter(
+    ({ generation, issuerGeneration }) =>
+      generation === root?.row.generation &&
+      roots.some(({ row }) => row.generation === issuerGeneration && issuerGeneration < generation),
+  );
+  return authority.pem + fitting.map((row) => encodePem("CERTIFICATE", row.certificate)).join("");
 }

@@ -17,6 +17,9 @@ export interface DistributionContext {
   trustDomain: string;
   publicHttpAddress: string;
   serviceHosts: readonly string[];
-  token: TokenContext;
+  /** Read when a token is made: the root changes. */
+  token: () => TokenContext;
   startedAt: Date;
+  /** Of generations that are retiring: over so many are renewals spread. */
+  oldCertificates: () => number;
 }

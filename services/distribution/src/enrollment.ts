@@ -5,6 +5,8 @@ import { type Identity, identityFromName, parseIdentity } from "@claviger/identi
 import { publish, type Registry } from "./registry.ts";
 import type { AccessClient } from "./revocation.ts";
 import { findIdentity, insertToken, lockToken, markTokenUsed, saveIdentity } from "./store/identities.ts";
+import { findTokenIssuer, listTokenRules } from "./store/token-issuers.ts";
+import { claimedIssuer, identityByRules, verifyWorkloadToken } from "./workload-tokens.ts";
 
 const lifetimeSecondsDefault = 3600;
 const lifetimeSecondsMin = 60;
@@ -120,6 +122,28 @@ export async function redeem(registry: Registry, token: string): Promise<Identit
   await saveIdentity(registry.tx, registry.sealer, { ...found, state: "active" });
   await publish(registry, "identity.enrolled", "identities");
   return parseIdentity(row.identity);
+}
+
+/** Takes an identity in by a token of an issuer that administrators trust. */
+export async function admitByWorkloadToken(registry: Registry, token: string): Promise<Identity> {
+  const { now, sealer, tx } = registry;
+  const issuer = await findTokenIssuer(tx, sealer, { issuer: claimedIssuer(token) });
+  const payload = issuer && (await verifyWorkloadToken(token, issuer, now));
+  if (issuer === undefined || payload === undefined) {
+    throw new DomainError("unauthenticated", "this workload token is not accepted here", {
+      hint: "its issuer, audience, age and signature have to be those of `claviger identities issuers list`",
+    });
+  }
+  const uri = identityByRules(payload, await listTokenRules(tx, sealer, issuer.name));
+  const found = await findIdentity(tx, sealer, uri, "lock");
+  if (found?.state === "revoked") {
+    throw new DomainError("denied", "the identity of this token has been revoked", {
+      hint: "an administrator can invite it again: claviger identities enroll NAME",
+    });
+  }
+  await saveIdentity(tx, sealer, { identity: uri, state: "active", createdAt: found?.createdAt ?? now });
+  await publish(registry, "identity.enrolled", "identities");
+  return parseIdentity(uri);
 }
 
 /**

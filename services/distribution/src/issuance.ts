@@ -9,17 +9,19 @@ import {
   serialToHex,
 } from "@claviger/x509";
 import type { Authority } from "./authorities.ts";
-import { type CertifiedNames, type ProfileName, profiles } from "./profiles.ts";
+import type { CertifiedNames, Profile } from "./profiles.ts";
 import { publish, type Registry } from "./registry.ts";
 import {
   type CertificateRow,
   countLiveCertificates,
+  holdersOfKey,
   insertCertificate,
-  keyWasUsed,
 } from "./store/certificates.ts";
+import { findRevokedKey } from "./store/revoked-keys.ts";
 
 export interface IssuanceRequest extends CertifiedNames {
-  profile: ProfileName;
+  profile: string;
+  form: Profile;
   subjectPublicKeyInfo: Uint8Array;
   lifetimeSeconds: number;
   requestedBy: string;
@@ -38,15 +40,14 @@ export async function issueCertificate(
   request: IssuanceRequest,
 ): Promise<{ row: CertificateRow; chain: string }> {
   const publicKeySha256 = createHash("sha256").update(request.subjectPublicKeyInfo).digest();
-  if (request.freshKey && (await keyWasUsed(registry.tx, publicKeySha256))) {
-    throw new DomainError("invalid-argument", "this key had a certificate before", {
-      hint: "make a new key for each renewal",
-    });
-  }
+  await requireOwnKey(registry, publicKeySha256, request);
   if (request.identity !== undefined) await requireRoom(registry, request.identity.uri);
   const serial = randomSerial(randomBytes);
   const notBefore = new Date(registry.now.getTime() - backdateMilliseconds);
-  const notAfter = new Date(Math.floor(registry.now.getTime() / 1000 + request.lifetimeSeconds) * 1000);
+  const wanted = Math.floor(registry.now.getTime() / 1000 + request.lifetimeSeconds) * 1000;
+  // Nothing outlives the CA that signed it: clients would refuse the rest of its life.
+  const notAfter = new Date(Math.min(wanted, issuer.notAfter.getTime()));
+  const profile = request.form;
   const rsa = isRsa(request.subjectPublicKeyInfo);
   const certificate = await buildCertificate({
     serial,
@@ -57,10 +58,11 @@ export async function issueCertificate(
     subjectPublicKeyInfo: request.subjectPublicKeyInfo,
     authorityKeyId: issuer.keyId,
     keyUsage: rsa ? ["digitalSignature", "keyEncipherment"] : ["digitalSignature"],
-    extendedKeyUsage: orNothing(profiles[request.profile].extendedKeyUsage),
+    extendedKeyUsage: orNothing(profile.extendedKeyUsage),
     subjectAltNames: orNothing(request.subjectAltNames),
-    crlDistributionPoints: [`http://${publicHttpAddress}/v1/crl/issuing.crl`],
-    caIssuers: [`http://${publicHttpAddress}/v1/ca/issuing.cer`],
+    ...(profile.ocspNoCheck === true
+      ? { ocspNoCheck: true }
+      : statusAddresses(publicHttpAddress, issuer.slug)),
     signer: issuer.signer,
   });
   const row: CertificateRow = {
@@ -83,7 +85,44 @@ export async function issueCertificate(
   };
   await insertCertificate(registry.tx, registry.sealer, row);
   await publish(registry, "certificate.issued", row.serial, { profile: row.profile });
-  return { row, chain: `${encodePem("CERTIFICATE", certificate)}${issuer.pem}` };
+  return { row, chain: `${encodePem("CERTIFICATE", certificate)}${issuer.chain}` };
+}
+
+/** Where a certificate of this CA tells clients to look. */
+export function statusAddresses(publicHttpAddress: string, issuerSlug: string) {
+  const base = `http://${publicHttpAddress}/v1`;
+  return {
+    crlDistributionPoints: [`${base}/crl/${issuerSlug}.crl`],
+    caIssuers: [`${base}/ca/${issuerSlug}.cer`],
+    ocsp: [`${base}/ocsp`],
+  };
+}
+
+/** @throws DomainError where the key was revoked, is somebody else's, or had its turn */
+async function requireOwnKey(
+  { sealer, tx }: Registry,
+  publicKeySha256: Buffer,
+  { form, freshKey, identity, requestedBy }: IssuanceRequest,
+): Promise<void> {
+  const revoked = await findRevokedKey(tx, sealer, publicKeySha256);
+  if (revoked !== undefined) {
+    throw new DomainError("failed-precondition", `this key was revoked (${revoked.reason})`, {
+      hint: "make a new key: this one gets no certificate any more",
+    });
+  }
+  if (form.own === true) return;
+  const holders = await holdersOfKey(tx, publicKeySha256);
+  // Whoever has a key can be whoever it is certified for: one key, one holder.
+  const holder = identity?.uri ?? requestedBy;
+  if (holders.some((other) => (other.identity ?? other.requestedBy) !== holder)) {
+    throw new DomainError("denied", "this key has a certificate of another identity", {
+      hint: "make a key of your own",
+    });
+  }
+  if (!freshKey || holders.length === 0) return;
+  throw new DomainError("invalid-argument", "this key had a certificate before", {
+    hint: "make a new key for each renewal",
+  });
 }
 
 /** An extension without content is left out (RFC 5280 section 4.2). */

@@ -3,14 +3,17 @@ import { createLeasedAccess } from "@claviger/access";
 import { createServiceClient, Transport } from "@claviger/client";
 import type { Transaction } from "@claviger/database";
 import { serviceIdentity } from "@claviger/identity";
+import { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { DeliveryService } from "@claviger/proto/distribution/v1/delivery_pb.ts";
 import { GroupKeyService } from "@claviger/proto/distribution/v1/group_pb.ts";
 import { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
 import { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
+import { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
 import { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
 import { RowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
 import { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
+import { TokenIssuerService } from "@claviger/proto/distribution/v1/token_issuer_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyDistributionService } from "@claviger/proto/generator/v1/key_distribution_pb.ts";
 import { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
@@ -29,37 +32,49 @@ import {
 } from "@claviger/service";
 import { RequestVerifier } from "@claviger/signed-request";
 import { readCertificate } from "@claviger/x509";
-import { openAuthorities } from "./authorities.ts";
+import { Authorities } from "./authorities.ts";
+import { inTurn, startRounds, subjectOf } from "./background.ts";
+import { CaRotation } from "./ca-rotation.ts";
 import { readConfig } from "./config.ts";
 import type { DistributionContext } from "./context.ts";
 import { inviteFirstAdministrator } from "./enrollment.ts";
 import type { ExchangeContext } from "./exchange/context.ts";
 import { GroupSignal } from "./exchange/group-signal.ts";
 import { TicketChains } from "./exchange/ticket-chains.ts";
+import { authorityHandlers } from "./handlers/authority.ts";
 import { certificateHandlers } from "./handlers/certificate.ts";
 import { deliveryHandlers } from "./handlers/delivery.ts";
 import { groupHandlers } from "./handlers/group.ts";
 import { enrollmentHandlers, identityHandlers } from "./handlers/identity.ts";
 import { preSharedKeyHandlers } from "./handlers/pre-shared-key.ts";
+import { profileHandlers } from "./handlers/profile.ts";
 import { recipientHandlers } from "./handlers/recipient.ts";
 import { rowHandlers } from "./handlers/rows.ts";
 import { sessionHandlers } from "./handlers/session.ts";
+import { tokenIssuerHandlers } from "./handlers/token-issuer.ts";
+import { OcspService } from "./ocsp/ocsp-service.ts";
+import { OcspPreparing } from "./ocsp/preparing.ts";
+import { Responders } from "./ocsp/responders.ts";
 import {
+  authorityPolicy,
   certificatePolicy,
   deliveryPolicy,
   enrollmentPolicy,
   groupPolicy,
   identityPolicy,
   preSharedKeyPolicy,
+  profilePolicy,
   recipientPolicy,
   rowPolicy,
   sessionPolicy,
+  tokenIssuerPolicy,
 } from "./policy.ts";
 import { createPublicHttp } from "./public-http.ts";
 import { publish, type Registry } from "./registry.ts";
 import { settleRestored } from "./restored.ts";
 import { RevocationLists } from "./revocation-lists.ts";
 import { sealedTables } from "./sealed-tables.ts";
+import { TrustSignal } from "./trust-signal.ts";
 
 const service = "distribution";
 const stopGraceMilliseconds = 3000;
@@ -71,13 +86,22 @@ await runService(logger, start);
 async function start(lifetime: Lifetime): Promise<void> {
   const settings = readConfig(process.env);
   const { publicHttpAddress, serviceHosts, trustDomain } = settings;
-  const open = (tx: Transaction): Registry => ({ tx, sealer: guard.sealerOf(tx), now: new Date() });
+  const open = (tx: Transaction): Registry => ({
+    tx,
+    sealer: guard.sealerOf(tx),
+    now: new Date(),
+    statusChanged: (serial) => tx.afterCommit(() => forget(serial)),
+  });
   const parts = openDatabaseService({
     service,
     settings,
     logger,
     lifetime,
-    onGap: () => access.invalidate(),
+    onGap: () => {
+      access.invalidate();
+      ocsp.cache.doubt();
+      lists.doubt();
+    },
   });
   const { bus, database, identity, probes, warn, work } = parts;
   const guard = guardRows({
@@ -115,9 +139,28 @@ async function start(lifetime: Lifetime): Promise<void> {
     registry: createServiceClient(KeyService, toStorage),
   };
 
-  const authorities = await untilItWorks(warn, () =>
-    openAuthorities({ inTransaction, generator, trustDomain, publicHttpAddress }),
-  );
+  const authorities = new Authorities({ inTransaction, generator });
+  const lists = new RevocationLists({ authorities, inTransaction, onProgress: (what) => logger.info(what) });
+  const responders = new Responders({ inTransaction, generator, trustDomain, publicHttpAddress });
+  const ocsp = new OcspService({ authorities, responders, inTransaction, onTrouble: warn });
+  const forget = (serial: string): void => {
+    ocsp.cache.forget(serial);
+    lists.doubt();
+  };
+  bus.subscribe("claviger.events.distribution.certificate.>", ({ data }) => forget(subjectOf(data)));
+  const startedAt = new Date();
+  const rotation = new CaRotation({
+    authorities,
+    inTransaction,
+    generator,
+    trustDomain,
+    publicHttpAddress,
+    issuingAlgorithms: settings.issuingAlgorithms,
+    storage,
+    startedAt,
+    onProgress: (what) => logger.info(what),
+  });
+  await untilItWorks(warn, () => rotation.open());
   await untilItWorks(warn, () =>
     settleRestored({ directory: settings.directory, work, open, storage, trustDomain }),
   );
@@ -127,7 +170,7 @@ async function start(lifetime: Lifetime): Promise<void> {
       inviteFirstAdministrator(registry, trustDomain, firstAdministratorHash),
     );
   }
-  const lists = new RevocationLists({ authorities, inTransaction });
+  const signal = new TrustSignal(authorities);
   const shared: DistributionContext = {
     open,
     authorities,
@@ -137,15 +180,16 @@ async function start(lifetime: Lifetime): Promise<void> {
     trustDomain,
     publicHttpAddress,
     serviceHosts,
-    startedAt: new Date(),
-    token: {
+    startedAt,
+    oldCertificates: () => rotation.oldCertificates,
+    token: () => ({
       trustDomain,
       enrollmentAddress: settings.publicEnrollmentAddress,
       httpAddress: publicHttpAddress,
       rootSha256: readCertificate(authorities.root.row.certificate)
         .fingerprintSha256.toLowerCase()
         .replaceAll(":", ""),
-    },
+    }),
   };
 
   const renewals = new GroupSignal();
@@ -160,7 +204,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     receipts: new RequestVerifier({ trustDomain, trustBundle: () => authorities.trustBundle }),
   };
 
-  const http = createPublicHttp({ authorities, lists, onTrouble: warn });
+  const http = createPublicHttp({ authorities, lists, ocsp, onTrouble: warn });
   await listenHttp(http, settings.httpListen);
   lifetime.onStop("public http", () => {
     http.closeAllConnections();
@@ -179,6 +223,19 @@ async function start(lifetime: Lifetime): Promise<void> {
     registrations: [register(EnrollmentService, enrollmentPolicy, enrollmentHandlers(shared))],
   });
   lifetime.onStop("enrolment", () => enrollment.stop(stopGraceMilliseconds));
+  const rounds = startRounds({
+    rotation,
+    lists,
+    preparing: new OcspPreparing({
+      authorities,
+      responders,
+      cache: ocsp.cache,
+      inTransaction,
+      cryptography: generator.cryptography,
+    }),
+    warn,
+    lifetime,
+  });
   await serve<Transaction>({
     service,
     settings,
@@ -187,12 +244,23 @@ async function start(lifetime: Lifetime): Promise<void> {
     lifetime,
     authorize: access.decide,
     claimApproval: access.claimApproval,
-    auditedWork: work,
+    auditedWork: inTurn(work),
     probes: [...probes, guard.probe],
     registrations: [
       register(RowService, rowPolicy, rowHandlers(guard)),
       register(IdentityService, identityPolicy, identityHandlers(shared)),
       register(CertificateService, certificatePolicy, certificateHandlers(shared)),
+      register(
+        AuthorityService,
+        authorityPolicy,
+        authorityHandlers({ ...shared, rotation, signal, poke: () => rounds.poke() }),
+      ),
+      register(TokenIssuerService, tokenIssuerPolicy, tokenIssuerHandlers(shared)),
+      register(
+        ProfileService,
+        profilePolicy,
+        profileHandlers({ ...shared, generator, poke: () => rounds.poke() }),
+      ),
       register(RecipientService, recipientPolicy, recipientHandlers(exchange)),
       register(SessionKeyService, sessionPolicy, sessionHandlers(exchange)),
       register(GroupKeyService, groupPolicy, groupHandlers(exchange)),
@@ -200,6 +268,8 @@ async function start(lifetime: Lifetime): Promise<void> {
       register(DeliveryService, deliveryPolicy, deliveryHandlers(exchange)),
     ],
   });
+  // Ended first: the server waits for nobody who only watches.
+  lifetime.onStop("watchers", () => signal.close());
 }
 
 /** Its CA needs the generator, which may still be starting. */

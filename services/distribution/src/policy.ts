@@ -1,12 +1,15 @@
 import type { Permission } from "@claviger/access";
+import type { AuthorityService } from "@claviger/proto/distribution/v1/authority_pb.ts";
 import type { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import type { DeliveryService } from "@claviger/proto/distribution/v1/delivery_pb.ts";
 import type { GroupKeyService } from "@claviger/proto/distribution/v1/group_pb.ts";
 import type { EnrollmentService, IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts";
 import type { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
+import type { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
 import type { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
 import type { RowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
 import type { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
+import type { TokenIssuerService } from "@claviger/proto/distribution/v1/token_issuer_pb.ts";
 import type { Policy } from "@claviger/rpc";
 
 function everywhere(permission: Permission) {
@@ -27,16 +30,49 @@ export const identityPolicy: Policy<typeof IdentityService> = {
 
 export const certificatePolicy: Policy<typeof CertificateService> = {
   issueCertificate: everywhere("certificates.issue"),
+  // Rules decide, about each name.
+  requestCertificate: { callers: "anyone" },
   // For the caller's own identity, which its certificate proves.
   renewCertificate: { callers: "anyone", renewal: true },
   revokeCertificate: everywhere("certificates.revoke"),
+  revokePublicKey: everywhere("certificates.revoke"),
   listCertificates: everywhere("certificates.get"),
   getCertificate: everywhere("certificates.get"),
   // Public artefacts.
   getAttestationCertificate: { callers: "anyone" },
   getTrustBundle: { callers: "anyone" },
   getCertificateRevocationList: { callers: "anyone" },
-  synchronizeTrust: { callers: ["storage", "generator", "distribution", "rotation", "audit", "nats"] },
+  // Says what its caller trusts; to Claviger's own parts it says when they may go on.
+  synchronizeTrust: { callers: "anyone" },
+};
+
+export const authorityPolicy: Policy<typeof AuthorityService> = {
+  listAuthorities: everywhere("certificates.get"),
+  startAuthorityRotation: everywhere("authorities.manage"),
+  getAuthorityRotation: everywhere("certificates.get"),
+  revokeSupersededCertificates: everywhere("authorities.manage"),
+  distrustAuthority: everywhere("authorities.manage"),
+  // Public.
+  watchTrustBundle: { callers: "anyone" },
+};
+
+export const profilePolicy: Policy<typeof ProfileService> = {
+  createProfile: everywhere("authorities.manage"),
+  listProfiles: everywhere("certificates.get"),
+  deleteProfile: everywhere("authorities.manage"),
+  addNameRule: { ...everywhere("authorities.manage"), subject: (request) => request.identity },
+  listNameRules: everywhere("certificates.get"),
+  removeNameRule: everywhere("authorities.manage"),
+  createAuthorityRequest: everywhere("authorities.manage"),
+  installAuthority: everywhere("authorities.manage"),
+};
+
+export const tokenIssuerPolicy: Policy<typeof TokenIssuerService> = {
+  addTokenIssuer: everywhere("identities.enroll"),
+  listTokenIssuers: everywhere("identities.get"),
+  removeTokenIssuer: everywhere("identities.enroll"),
+  addTokenRule: { ...everywhere("identities.enroll"), subject: (request) => request.identity },
+  removeTokenRule: everywhere("identities.enroll"),
 };
 
 export const rowPolicy: Policy<typeof RowService> = {

@@ -7,6 +7,10 @@ export interface Profile {
   readonly extendedKeyUsage: readonly ExtendedKeyUsageName[];
   readonly lifetimeSecondsDefault: number;
   readonly lifetimeSecondsMax: number;
+  /** Nobody need ask whether it is revoked: it lives shortly instead (RFC 6960 section 4.2.2.2.1). */
+  readonly ocspNoCheck?: boolean;
+  /** For keys of Claviger's own, whose certificates follow each other. */
+  readonly own?: boolean;
 }
 
 const day = 86_400;
@@ -39,29 +43,35 @@ export const profiles = {
     extendedKeyUsage: [],
     lifetimeSecondsDefault: 4 * 365 * day,
     lifetimeSecondsMax: 4 * 365 * day,
+    own: true,
+  },
+  /** The delegated OCSP responder of a CA; never on request. */
+  ocsp: {
+    extendedKeyUsage: ["OCSPSigning"],
+    lifetimeSecondsDefault: 7 * day,
+    lifetimeSecondsMax: 7 * day,
+    ocspNoCheck: true,
+    own: true,
   },
   /** The key that signs what is said about distributed keys; never on request. */
   tickets: {
     extendedKeyUsage: [],
     lifetimeSecondsDefault: 4 * 365 * day,
     lifetimeSecondsMax: 4 * 365 * day,
+    own: true,
   },
 } as const satisfies Record<string, Profile>;
 
-export type ProfileName = keyof typeof profiles;
-const requestable = ["server", "client", "workload"] as const;
+type ProfileName = keyof typeof profiles;
+export const requestable = ["server", "client", "workload"] as const;
 const lifetimeSecondsMin = 300;
 
-export function checkProfile(name: string): (typeof requestable)[number] {
-  const found = requestable.find((candidate) => candidate === name);
-  if (found !== undefined) return found;
-  throw new DomainError("invalid-argument", `"${name.slice(0, 40)}" is not a profile`, {
-    hint: `profiles are ${requestable.join(", ")}`,
-  });
+export function isRequestable(name: string): name is (typeof requestable)[number] {
+  return (requestable as readonly string[]).includes(name);
 }
 
-export function checkLifetime(profile: ProfileName, seconds: number): number {
-  const { lifetimeSecondsDefault, lifetimeSecondsMax } = profiles[profile];
+export function checkLifetime(profile: string, seconds: number, form: Profile): number {
+  const { lifetimeSecondsDefault, lifetimeSecondsMax } = form;
   const chosen = seconds || lifetimeSecondsDefault;
   if (chosen < lifetimeSecondsMin || chosen > lifetimeSecondsMax) {
     throw new DomainError(
@@ -156,7 +166,7 @@ export const attestationName = "urn:claviger:attestation";
 const ownNames = /^urn:claviger:/i;
 
 /** A SPIFFE URI is an identity for Claviger, and identities come with the workload profile alone. */
-function refuseSpiffe(names: readonly SubjectAltName[], profile: string): void {
+export function refuseSpiffe(names: readonly SubjectAltName[], profile: string): void {
   if (names.some((name) => "uri" in name && ownNames.test(name.uri))) {
     throw new DomainError("denied", "names that begin with urn:claviger: are Claviger's own");
   }

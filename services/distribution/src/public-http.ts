@@ -1,59 +1,28 @@
-import { createHash } from "node:crypto";
-import { createServer, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Authorities } from "./authorities.ts";
+import { type Artefact, answerArtefact, refuse } from "./http-answer.ts";
+import { ocspPath, serveOcsp } from "./ocsp/ocsp-http.ts";
+import type { OcspService } from "./ocsp/ocsp-service.ts";
 import type { RevocationLists } from "./revocation-lists.ts";
+import { spiffeBundle } from "./spiffe-bundle.ts";
 
 /** The second exception of invariant 2: read-only, for what is public anyway. */
-interface Artefact {
-  type: string;
-  maxAgeSeconds: number;
-  read: () => Promise<Buffer> | Buffer;
+export interface PublicHttpOptions {
+  authorities: Authorities;
+  lists: RevocationLists;
+  ocsp: OcspService;
+  onTrouble: (what: string) => void;
 }
 
 const connectionsMax = 256;
 const requestMilliseconds = 10_000;
 
-export function createPublicHttp(options: {
-  authorities: Authorities;
-  lists: RevocationLists;
-  onTrouble: (what: string) => void;
-}): Server {
-  const { authorities, lists, onTrouble } = options;
-  const certificate = (name: "root" | "issuing"): Artefact => ({
-    type: "application/pkix-cert",
-    maxAgeSeconds: 3600,
-    read: () => authorities[name].row.certificate,
-  });
-  const list = (name: "root" | "issuing"): Artefact => ({
-    type: "application/pkix-crl",
-    maxAgeSeconds: 60,
-    read: () => lists.current(name),
-  });
-  const artefacts = new Map<string, Artefact>([
-    [
-      "/v1/bundle.pem",
-      {
-        type: "application/pem-certificate-chain",
-        maxAgeSeconds: 300,
-        read: () => Buffer.from(authorities.trustBundle),
-      },
-    ],
-    ["/v1/ca/root.cer", certificate("root")],
-    ["/v1/ca/issuing.cer", certificate("issuing")],
-    ["/v1/crl/root.crl", list("root")],
-    ["/v1/crl/issuing.crl", list("issuing")],
-  ]);
+export function createPublicHttp(options: PublicHttpOptions): Server {
   const server = createServer(
-    { requestTimeout: requestMilliseconds, maxHeaderSize: 8192 },
+    { requestTimeout: requestMilliseconds, headersTimeout: requestMilliseconds, maxHeaderSize: 8192 },
     (request, response) => {
-      const artefact = artefacts.get(request.url ?? "");
-      if (request.method !== "GET" && request.method !== "HEAD")
-        return refuse(response, 405, "only GET is served here\n");
-      if (artefact === undefined) {
-        return refuse(response, 404, `there is ${[...artefacts.keys()].join(", ")}\n`);
-      }
-      answer(artefact, request.headers["if-none-match"], request.method, response).catch((error: Error) => {
-        onTrouble(`a public artefact could not be served: ${error.message}`);
+      serve(options, request, response).catch((error: Error) => {
+        options.onTrouble(`a public artefact could not be served: ${error.message}`);
         refuse(response, 503, "not available right now\n");
       });
     },
@@ -62,28 +31,47 @@ export function createPublicHttp(options: {
   return server;
 }
 
-async function answer(
-  artefact: Artefact,
-  known: string | undefined,
-  method: string,
+async function serve(
+  options: PublicHttpOptions,
+  request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const body = await artefact.read();
-  const tag = `"${createHash("sha256").update(body).digest("base64url")}"`;
-  response.setHeader("ETag", tag);
-  response.setHeader("Cache-Control", `public, max-age=${artefact.maxAgeSeconds}`);
-  if (known === tag) {
-    response.writeHead(304).end();
-    return;
-  }
-  response.writeHead(200, { "Content-Type": artefact.type, "Content-Length": body.length });
-  response.end(method === "HEAD" ? undefined : body);
+  const { method = "", url = "" } = request;
+  if (url === ocspPath || url.startsWith(`${ocspPath}/`)) return serveOcsp(options.ocsp, request, response);
+  if (method !== "GET" && method !== "HEAD") return refuse(response, 405, "only GET is served here\n");
+  const artefact = artefactAt(options, url);
+  if (artefact === undefined) return refuse(response, 404, `there is ${paths(options).join(", ")}\n`);
+  await answerArtefact(artefact, request.headers["if-none-match"], method, response);
 }
 
-function refuse(response: ServerResponse, status: number, text: string): void {
-  if (response.headersSent) {
-    response.destroy();
-    return;
+function artefactAt({ authorities, lists }: PublicHttpOptions, url: string): Artefact | undefined {
+  if (url === "/v1/bundle.pem") {
+    const type = "application/pem-certificate-chain";
+    return { type, maxAgeSeconds: 300, read: () => Buffer.from(authorities.trustBundle) };
   }
-  response.writeHead(status, { "Content-Type": "text/plain; charset=utf-8" }).end(text);
+  if (url === "/v1/bundle.json") {
+    const { sequence, trustBundle } = authorities.current;
+    const read = (): Buffer => Buffer.from(spiffeBundle(trustBundle, sequence));
+    return { type: "application/json", maxAgeSeconds: 300, read };
+  }
+  const [, kind, slug = ""] = /^\/v1\/(ca|crl)\/([a-z0-9.-]{1,64})\.(?:cer|crl)$/.exec(url) ?? [];
+  const authority = authorities.bySlug(slug);
+  if (authority === undefined) return undefined;
+  if (kind === "ca" && url.endsWith(".cer")) {
+    return { type: "application/pkix-cert", maxAgeSeconds: 3600, read: () => authority.row.certificate };
+  }
+  if (kind === "crl" && url.endsWith(".crl")) {
+    return { type: "application/pkix-crl", maxAgeSeconds: 60, read: () => lists.current(authority) };
+  }
+  return undefined;
+}
+
+function paths({ authorities }: PublicHttpOptions): string[] {
+  const slugs = authorities.current.all.map(({ slug }) => slug);
+  return [
+    "/v1/bundle.pem",
+    "/v1/bundle.json",
+    ocspPath,
+    ...slugs.flatMap((slug) => [`/v1/ca/${slug}.cer`, `/v1/crl/${slug}.crl`]),
+  ];
 }

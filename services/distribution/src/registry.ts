@@ -7,6 +7,8 @@ export interface Registry {
   tx: Transaction;
   sealer: RowSealer;
   now: Date;
+  /** A certificate was revoked, held or released: what this process answers from memory no longer holds. */
+  statusChanged: (serial: string) => void;
 }
 
 export async function publish(

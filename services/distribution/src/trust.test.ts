@@ -3,7 +3,7 @@ import { decideTrust as decide } from "./trust.ts";
 
 const since = new Date(1000);
 const decideTrust = (rows: Parameters<typeof decide>[0], digest: string, service: string) =>
-  decide(rows, digest, service, since);
+  decide(rows, service, { digest, since, generation: 1 });
 const names = ["storage", "generator", "distribution", "rotation", "audit", "nats"];
 const row = (
   service: string,
@@ -11,12 +11,14 @@ const row = (
   bundleSha256 = "new",
   bootstrapDropped = false,
   seenAt = new Date(2000),
+  issuerGeneration = 1,
 ) => ({
   service,
   bundleSha256,
   renewed,
   bootstrapDropped,
   seenAt,
+  issuerGeneration,
 });
 
 test("nobody renews before everybody trusts the bundle", () => {
@@ -52,4 +54,16 @@ test("who has dropped it is done", () => {
 test("what was seen before this process started does not say that a part has renewed", () => {
   const rows = names.map((name) => row(name, true, "new", false, new Date(name === "audit" ? 500 : 2000)));
   expect(decideTrust(rows, "new", "storage")).toMatchObject({ dropBootstrap: false, waitingFor: ["audit"] });
+});
+
+test("once another generation signs, everybody renews who has the bundle that it came with", () => {
+  const target = { digest: "new", since, generation: 2 };
+  const renewed = (name: string) => row(name, true, "new", true, new Date(2000), 2);
+  const rows = names.map((name) => (name === "audit" ? row(name, true, "new", true) : renewed(name)));
+  expect(decide(rows, "audit", target)).toMatchObject({ renewNow: true, settled: false });
+  expect(decide(rows, "storage", target)).toMatchObject({
+    renewNow: false,
+    settled: true,
+    waitingFor: ["audit"],
+  });
 });

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@claviger/client";
 import { DomainError } from "@claviger/domain-error";
 import type { KeyMaterialService } from "@claviger/proto/storage/v1/key_material_pb.ts";
@@ -18,6 +19,19 @@ export interface NewKeyRequest {
   destroyAfterDays: number;
   rotationPeriodSeconds: bigint;
   exportable: boolean;
+  activateAt?: Timestamp | undefined;
+  expireAt?: Timestamp | undefined;
+  labels?: Record<string, string>;
+  owner?: string;
+  description?: string;
+}
+
+export interface NewVersionRequest {
+  name: string;
+  /** 0 takes whatever is current. */
+  expectedCurrentVersion: number;
+  activateAt?: Timestamp | undefined;
+  expireAt?: Timestamp | undefined;
 }
 
 /** Makes keys and versions: their material, and storage's rows of them. */
@@ -74,6 +88,10 @@ export class KeyMaker {
       destroyAfterDays: request.destroyAfterDays,
       rotationPeriodSeconds: request.rotationPeriodSeconds,
       usesMax: BigInt(usesMaxOf(algorithm)),
+      labels: request.labels ?? {},
+      owner: request.owner ?? "",
+      description: request.description ?? "",
+      ...datesOf(request),
     };
     return this.#keyringKeys.withNewest(keyringOf(request.name), async () => {
       const made = await this.#materials.make(binding, original.caller, imported);
@@ -81,8 +99,9 @@ export class KeyMaker {
     });
   }
 
-  /** The next version, with everything as the key was born. `expected` of 0 takes whatever is current. */
-  async createVersion(name: string, expected: number, original: OriginalCall): Promise<Key> {
+  /** The next version, with everything as the key was born. */
+  async createVersion(request: NewVersionRequest, original: OriginalCall): Promise<Key> {
+    const { expectedCurrentVersion: expected, name } = request;
     const { key } = await this.#storage.getKeyMaterial({ name, version: 0 });
     if (key === undefined) throw new DomainError("integrity", "storage answered without a key");
     if (expected !== 0 && expected !== key.currentVersion) {
@@ -104,14 +123,14 @@ export class KeyMaker {
     const binding: MaterialBinding = {
       name,
       keyId: key.id,
-      version: key.currentVersion + 1,
+      version: key.latestVersion + 1,
       algorithm,
       purpose: algorithmRow(algorithm).purpose,
       protection: checkProtection(key.protection),
       exportable: key.exportable,
     };
     const usesMax = BigInt(usesMaxOf(algorithm));
-    const row = { original, name, id: key.id, version: binding.version, usesMax };
+    const row = { original, name, id: key.id, version: binding.version, usesMax, ...datesOf(request) };
     const answer = await this.#keyringKeys.withNewest(keyringOf(name), async () =>
       this.#storage.addKeyVersion({ ...row, ...(await this.#materials.make(binding, original.caller)) }),
     );
@@ -122,4 +141,11 @@ export class KeyMaker {
 
 function keyringOf(name: string): string {
   return name.split("/")[0]!;
+}
+
+function datesOf({ activateAt, expireAt }: Pick<NewVersionRequest, "activateAt" | "expireAt">) {
+  return {
+    ...(activateAt === undefined ? {} : { activateAt }),
+    ...(expireAt === undefined ? {} : { expireAt }),
+  };
 }

@@ -24,6 +24,7 @@ export interface KeyStoreOptions {
   keyringKeys: KeyringKeys;
   leaseMilliseconds: number;
   health: Health;
+  now: () => Date;
   onTrouble: (error: unknown) => void;
 }
 
@@ -75,14 +76,16 @@ export class KeyStore implements Disposable {
       const key = await this.#cache.get(cacheKey, () => this.#load(name, version));
       this.#options.health.requireServed(key.facts.algorithm, key.facts.protection);
       const operation = chooseOperation(key, operations);
-      if (!refuses(key, operation) || key.askedAt >= calledAt) {
-        checkOperation(key.facts, operation);
+      // By the dates that came with it, whatever storage and the bus do.
+      const now = this.#options.now();
+      if (!refuses(key, operation, now) || key.askedAt >= calledAt) {
+        checkOperation(key.facts, operation, now);
         return key;
       }
       // A refusal that storage gave before this call may be of the past: a restore would seem to have failed.
       const early = key.askedAt + rereadMilliseconds - performance.now();
       if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
-      if (this.#cache.peek(cacheKey) === key) this.#cache.drop(cacheKey);
+      await this.#cache.renew(cacheKey, key, () => this.#load(name, version));
     }
   }
 
@@ -155,7 +158,7 @@ export class KeyStore implements Disposable {
   async #read(name: string, version: number): Promise<StoredKey> {
     const { hsm, keyringKeys, storage } = this.#options;
     const answer = await storage.getKeyMaterial({ name, version }).catch(refuseSilence);
-    const { facts, binding } = readFacts(answer.key, answer.version, name);
+    const { facts, binding } = readFacts(answer.key, answer.version, name, answer.supersededAt);
     if (answer.material.length === 0) {
       if (facts.condition.versionState === "destroyed") return { facts, wrapped: undefined };
       throw new DomainError("integrity", `${name}@${facts.version} has no material, and was not destroyed`);
@@ -185,7 +188,7 @@ export class KeyStore implements Disposable {
           hint: "that is fixed when a key is made: claviger keys create … --exportable",
         });
       }
-      checkOperation(facts, "export");
+      checkOperation(facts, "export", this.#options.now());
       if (wrapped === undefined) throw new DomainError("internal", "a destroyed key was let through");
       return { secret: await this.#options.hsm.unwrapSecret(wrapped.keyringKey, wrapped.material), facts };
     });
@@ -197,8 +200,8 @@ export class KeyStore implements Disposable {
   }
 }
 
-function refuses(key: UsableKey, operation: KeyOperation): boolean {
-  return whyRefused(operation, key.facts.condition) !== undefined;
+function refuses(key: UsableKey, operation: KeyOperation, now: Date): boolean {
+  return whyRefused(operation, key.facts.condition, now) !== undefined;
 }
 
 /** @throws DomainError `failed-precondition` where the key's algorithm has none of them */
@@ -223,8 +226,12 @@ function chooseOperation({ facts }: UsableKey, operations: readonly KeyOperation
   );
 }
 
-function checkOperation(facts: { name: string; condition: KeyCondition }, operation: KeyOperation): void {
-  const refusal = whyRefused(operation, facts.condition);
+function checkOperation(
+  facts: { name: string; condition: KeyCondition },
+  operation: KeyOperation,
+  now: Date,
+): void {
+  const refusal = whyRefused(operation, facts.condition, now);
   if (refusal === undefined) return;
   const pending = facts.condition.destroyAt !== undefined && facts.condition.keyState !== "destroyed";
   throw new DomainError("failed-precondition", `${facts.name} ${refusal}`, {

@@ -65,6 +65,7 @@ import {
 import { requireFit } from "./profile.ts";
 import { Rewrapper } from "./rewrapper.ts";
 import { ensureSystemKeys } from "./system-keys.ts";
+import { UseReports } from "./use-reports.ts";
 
 const service = "generator";
 
@@ -106,13 +107,15 @@ async function start(lifetime: Lifetime): Promise<void> {
     software: await runSelfTests(),
     hsm: await runHsmSelfTests(hsm),
   });
-  const keyStore = new KeyStore({ hsm, storage, keyringKeys, leaseMilliseconds, health, onTrouble });
+  const now = (): Date => new Date();
+  const keyStore = new KeyStore({ hsm, storage, keyringKeys, leaseMilliseconds, health, now, onTrouble });
   lifetime.onStop("keys", () => {
     keyStore[Symbol.dispose]();
     collectNow();
   });
-  const now = (): Date => new Date();
   hsm.onReturn(() => keyStore.invalidateAll());
+  const uses = new UseReports({ storage, now, onTrouble: warn });
+  lifetime.onStop("reports of uses", () => uses[Symbol.asyncDispose]());
   const attester = new Attester(keyStore);
   const materials = new MaterialMaker({ hsm, keyringKeys, attester, random, health, now, onTrouble });
   const keyMaker = new KeyMaker({
@@ -188,6 +191,7 @@ async function start(lifetime: Lifetime): Promise<void> {
           keyMaker,
           keyStore,
           storage,
+          uses,
           desk: new ImportDesk({ hsm, keyringKeys, storage, now }),
           attestDestruction,
         }),
@@ -195,7 +199,7 @@ async function start(lifetime: Lifetime): Promise<void> {
       register(
         CryptographyService,
         cryptographyPolicy,
-        cryptographyHandlers({ hsm, random, keyStore, decide: access.decide }),
+        cryptographyHandlers({ hsm, random, keyStore, uses, decide: access.decide }),
         { batch: "useBatch", stream: "use" },
       ),
       register(

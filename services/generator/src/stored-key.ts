@@ -1,4 +1,4 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 import { DomainError } from "@claviger/domain-error";
 import { isKeyState } from "@claviger/lifecycle";
 import type { Key, KeyVersion } from "@claviger/proto/storage/v1/key_pb.ts";
@@ -13,6 +13,7 @@ export function readFacts(
   key: Key | undefined,
   version: KeyVersion | undefined,
   name: string,
+  supersededAt?: Timestamp,
 ): { facts: KeyFacts; binding: MaterialBinding } {
   if (key === undefined || version === undefined || key.name !== name) {
     throw new DomainError("integrity", "storage answered with another key than was asked for");
@@ -42,10 +43,25 @@ export function readFacts(
     condition: {
       keyState: key.state,
       versionState: version.state,
-      destroyAt: key.destroyAt === undefined ? undefined : timestampDate(key.destroyAt),
+      destroyAt: timeOf((key.state === "destroyed" ? key.stateChangedAt : undefined) ?? key.destroyAt),
+      keyDates: { activateAt: timeOf(key.activateAt), expireAt: timeOf(key.expireAt) },
+      versionDates: {
+        activateAt: timeOf(version.activateAt),
+        expireAt: earlier(timeOf(version.expireAt), timeOf(supersededAt)),
+      },
     },
     subjectPublicKeyInfo: Buffer.alloc(0),
     publicOnly: false,
   };
   return { facts, binding };
+}
+
+function timeOf(time: Timestamp | undefined): Date | undefined {
+  return time === undefined ? undefined : timestampDate(time);
+}
+
+/** What takes a version's place ends its protecting, as its own day does. */
+function earlier(one: Date | undefined, other: Date | undefined): Date | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return one < other ? one : other;
 }

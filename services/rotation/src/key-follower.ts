@@ -129,5 +129,6 @@ async function versionsAfter(
   if (after >= key.currentVersion) return [];
   const pageToken = Buffer.from(String(after)).toString("base64url");
   const { versions } = await storage.listKeyVersions({ name: key.name, pageSize: versionsPage, pageToken });
-  return versions;
+  // One that waits for its activation is rolled out once it is current.
+  return versions.filter(({ version }) => version <= key.currentVersion);
 }

@@ -9,6 +9,7 @@ import {
   type KeyFacts,
 } from "./condition-value.ts";
 import { freshKey } from "./freshness.ts";
+import { detailsOf } from "./key-details.ts";
 import { isKeyName, parseKeyName } from "./names.ts";
 import type { Registry } from "./registry.ts";
 
@@ -80,8 +81,9 @@ async function keyFacts(registry: Registry, resource: string): Promise<KeyFacts 
   if (!isKeyName(resource)) return undefined;
   const key = await freshKey(registry, parseKeyName(resource));
   if (key === undefined) return undefined;
-  const { algorithm, exportable, keyring, name, owner, protection, purpose } = key;
-  return { algorithm, exportable, keyring, name, owner, protection, purpose };
+  const { algorithm, exportable, keyring, name, protection, purpose } = key;
+  const { labels, owner } = detailsOf(registry.columns, key);
+  return { algorithm, exportable, keyring, name, owner, protection, purpose, labels };
 }
 
 /**

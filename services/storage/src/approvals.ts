@@ -20,10 +20,12 @@ import { listGroupMembers } from "./store/groups.ts";
 /** What may be put under a rule: changes that are asked for one by one, and whose request says all of them. */
 export const approvable: ReadonlySet<string> = new Set([
   "keys.destroy",
+  "keys.destroy-held",
   "keys.export",
   "keys.change-state",
   "keys.configure",
   "keyrings.rotate",
+  "keyrings.configure",
   "access.grant",
   "identities.enroll",
   "identities.revoke",
@@ -126,7 +128,7 @@ async function ask(registry: Registry, rule: Wanted, claim: Claim): Promise<Clai
     permission: claim.permission,
     resource: claim.resource,
     requestHash: Buffer.from(claim.requestHash),
-    request: claim.request,
+    request: concealRequest(registry, id, claim.request),
     required: rule.required,
     groupName: rule.groupName,
     createdAt: now,
@@ -137,6 +139,20 @@ async function ask(registry: Registry, rule: Wanted, claim: Claim): Promise<Clai
   });
   await publish(registry, "approval.requested", id, { permission: claim.permission, group: rule.groupName });
   return { granted: false, id, wanting: rule.required, group: rule.groupName };
+}
+
+/** What is asked for may say what is encrypted elsewhere. */
+function concealRequest({ columns }: Registry, id: string, request: string): string {
+  return columns.conceal({ column: "approvals.request", row: id }, request).toString("base64url");
+}
+
+/** A row from before has it in clear: JSON, which base64url never looks like. */
+export function requestOf(
+  { columns }: Registry,
+  { id, request }: Pick<ApprovalRow, "id" | "request">,
+): string {
+  if (!/^[\w-]{34,}$/.test(request)) return request;
+  return columns.reveal({ column: "approvals.request", row: id }, Buffer.from(request, "base64url"));
 }
 
 interface Standing {

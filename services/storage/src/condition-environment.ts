@@ -5,7 +5,7 @@ const nodesMax = 200;
 const depthMax = 24;
 const listElementsMax = 64;
 
-/** What a condition can ask about, by CEL's type names. Nothing of a key that could change is here but its labels. */
+/** What a condition can ask about, by CEL's type names. Of a key that could change, its labels and owner: whoever changes them has access decided anew. */
 export const language = new Environment({
   limits: {
     maxAstNodes: nodesMax,
@@ -32,6 +32,7 @@ export const language = new Environment({
       protection: "string",
       exportable: "bool",
       owner: "string",
+      labels: "map<string, string>",
     },
   });
 
@@ -47,7 +48,7 @@ export function refused(text: string, why: string, range?: SourceRange, cause?: 
       ? ""
       : ` at character ${range.start + 1}, ${range.start >= text.length ? "its end" : `"${excerpt(text, range)}"`}`;
   return new DomainError("invalid-argument", `the condition is refused${at}: ${lowered(why)}`, {
-    hint: "conditions ask about now, permission, resource, caller.{id,kind,name,groups} and key.{keyring,name,purpose,algorithm,protection,exportable,owner}; see docs/conditions.md",
+    hint: "conditions ask about now, permission, resource, caller.{id,kind,name,groups} and key.{keyring,name,purpose,algorithm,protection,exportable,owner,labels}; see docs/conditions.md",
     cause,
   });
 }

@@ -21,6 +21,7 @@ const facts: ConditionFacts = {
     protection: "hsm",
     exportable: false,
     owner: "spiffe://claviger.local/user/administrator",
+    labels: { team: "billing" },
   },
 };
 const at = (moment: string) => new Date(moment);
@@ -40,6 +41,12 @@ function refusal(text: string): string {
 test.each([
   ['permission == "keys.encrypt"', true],
   ['permission in ["keys.decrypt", "keys.sign"]', false],
+  ['key.labels["team"] == "billing"', true],
+  ['key.labels.team == "sales"', false],
+  ['"team" in key.labels', true],
+  ['"stage" in key.labels && key.labels["stage"] == "test"', false],
+  ['key.labels["stage"] == "test"', false],
+  ['"toString" in key.labels || "__proto__" in key.labels', false],
   ['caller.kind == "workload" && "batch" in caller.groups', true],
   ['key.purpose == "encrypt-decrypt" && key.protection == "hsm" && !key.exportable', true],
   ['resource.startsWith("payments/") && key.algorithm.contains("256")', true],

@@ -18,6 +18,7 @@ export interface KeyFacts {
   protection: string;
   exportable: boolean;
   owner: string;
+  labels: Readonly<Record<string, string>>;
 }
 
 export interface ConditionValue {
@@ -47,7 +48,9 @@ function valueAt(condition: Condition, facts: ConditionFacts, at: number): { hol
   try {
     const { caller, key, permission, resource } = facts;
     const known = { now, permission, resource, caller: { ...caller, groups: [...caller.groups] } };
-    const value: unknown = condition.evaluate(key === undefined ? known : { ...known, key: { ...key } });
+    const value: unknown = condition.evaluate(
+      key === undefined ? known : { ...known, key: { ...key, labels: { ...key.labels } } },
+    );
     return { holds: value === true, text: String(value) };
   } catch (error) {
     if (condition.asksAbout.has("key") && facts.key === undefined) {

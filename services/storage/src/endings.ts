@@ -2,20 +2,13 @@ import { type Ending, endingsTable, type SealedEnding } from "@claviger/backup";
 import type { Database, Transaction } from "@claviger/database";
 import { type KeyState, mayMove } from "@claviger/lifecycle";
 import type { RowSealer } from "@claviger/row-seal";
-import { changeState, purge } from "./key-lifecycle.ts";
+import { moveKey, moveVersion } from "./key-dates.ts";
+import { purge } from "./key-lifecycle.ts";
 import { fullName, publish, type Registry } from "./registry.ts";
 import { type BindingRow, deleteBinding, sealedBindings } from "./store/bindings.ts";
 import { deleteGroupMember, type GroupMemberRow, sealedGroupMembers } from "./store/groups.ts";
-import {
-  findVersion,
-  type KeyRow,
-  keyNames,
-  sealedKeys,
-  sealedVersions,
-  updateKey,
-  updateVersion,
-  type VersionRow,
-} from "./store/keys.ts";
+import { findVersion, sealedVersions, updateVersion, type VersionRow } from "./store/key-versions.ts";
+import { type KeyRow, keyNames, sealedKeys, updateKey } from "./store/keys.ts";
 import { insertRevocation, type RevocationRow, sealedRevocations } from "./store/revocations.ts";
 import { readSealedPage, readSealedRows, type SealedTable } from "./store/sealed-table.ts";
 import { sealedWithdrawals, type WithdrawalRow } from "./store/withdrawals.ts";
@@ -107,6 +100,7 @@ function endedKey(row: KeyRow): Ending[] {
       subject: fullName(row),
       place: row.id,
       state: row.state,
+      reason: row.stateReason,
       destroyAt: row.destroyAt?.toISOString() ?? "",
       at: row.rotatedAt.toISOString(),
     },
@@ -122,13 +116,14 @@ async function endedVersions(tx: Transaction, rows: VersionRow[]): Promise<Endin
     tx,
     ended.map(({ keyId }) => keyId),
   );
-  return ended.map(({ createdAt, keyId, state, version }) => ({
+  return ended.map(({ createdAt, keyId, state, stateReason, version }) => ({
     ...nothing,
     kind: "key",
     subject: names.get(keyId) ?? "",
     place: keyId,
     version,
     state,
+    reason: stateReason,
     at: createdAt.toISOString(),
   }));
 }
@@ -177,12 +172,10 @@ async function endKey(registry: Registry, ending: Ending): Promise<boolean> {
   let next = key;
   const target = ending.state as KeyState;
   if (key.destroyAt === null && key.state !== target && mayMove(key.state, target)) {
-    next = await changeState(registry, key, { version: 0, state: target, reason: "" });
+    next = await moveKey(registry, key, target, { reason: ending.reason, at: registry.now });
   }
   if (ending.destroyAt !== "" && key.destroyAt === null) {
-    // What `updateKey` wrote before has the next revision.
-    const current = next === key ? key : { ...next, revision: next.revision + 1 };
-    await updateKey(registry.tx, registry.sealer, { ...current, destroyAt: new Date(ending.destroyAt) });
+    await updateKey(registry.tx, registry.sealer, { ...next, destroyAt: new Date(ending.destroyAt) });
     const { destroyAt } = ending;
     await publish(registry, "key.destruction-scheduled", fullName(key), { keyId: key.id, destroyAt });
     return true;
@@ -193,15 +186,20 @@ async function endKey(registry: Registry, ending: Ending): Promise<boolean> {
 async function endVersion(registry: Registry, key: KeyRow, ending: Ending): Promise<boolean> {
   const row = await findVersion(registry.tx, registry.sealer, key.id, ending.version);
   if (row === undefined || row.state === ending.state || row.state === "destroyed") return false;
-  if (ending.state === "destroyed") {
-    await updateVersion(registry.tx, registry.sealer, { ...row, state: "destroyed", material: null });
-  } else {
-    const target = ending.state as KeyState;
-    if (!mayMove(row.state, target)) return false;
-    await updateVersion(registry.tx, registry.sealer, { ...row, state: target });
+  const target = ending.state as KeyState;
+  if (target === "destroyed") {
+    await updateVersion(registry.tx, registry.sealer, { ...row, state: target, material: null });
+    const { state, version } = ending;
+    await publish(registry, "key.state-changed", fullName(key), {
+      keyId: key.id,
+      version,
+      state,
+      reason: "",
+    });
+    return true;
   }
-  const { state, version } = ending;
-  await publish(registry, "key.state-changed", fullName(key), { keyId: key.id, version, state, reason: "" });
+  if (!mayMove(row.state, target)) return false;
+  await moveVersion(registry, key, row, target, { reason: ending.reason, at: registry.now });
   return true;
 }
 

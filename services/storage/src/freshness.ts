@@ -6,14 +6,9 @@ import { type EmergencyRow, lockEmergency, sealedEmergencies, unreviewedOf } fro
 import { type EmergencyRuleRow, listEmergencyRules, sealedEmergencyRules } from "./store/emergency-rules.ts";
 import { type FloorRow, floorsMax, listFloors, sealedFloors } from "./store/floors.ts";
 import { allGroupMembers, type GroupMemberRow, membershipsOf, sealedGroupMembers } from "./store/groups.ts";
-import {
-  findKey,
-  findVersion,
-  type KeyRow,
-  sealedKeys,
-  sealedVersions,
-  type VersionRow,
-} from "./store/keys.ts";
+import { findVersion, sealedVersions, type VersionRow } from "./store/key-versions.ts";
+import { findKeyringFloor, type KeyringFloorRow, sealedKeyringFloors } from "./store/keyring-floors.ts";
+import { findKey, type KeyRow, sealedKeys } from "./store/keys.ts";
 import { findRevocation } from "./store/revocations.ts";
 import type { SealedTable } from "./store/sealed-table.ts";
 import { sealedWithdrawals, withdrawalsOf } from "./store/withdrawals.ts";
@@ -53,6 +48,19 @@ export async function freshKey(
   };
   const [row] = await fresh(registry, sealedKeys, read, () => `${name.keyring}/${name.key}`);
   return row;
+}
+
+/** Undefined where nobody ever set one. @throws DomainError `integrity` */
+export async function freshFloor(registry: Registry, keyring: string): Promise<KeyringFloorRow | undefined> {
+  const read = async (): Promise<KeyringFloorRow[]> => {
+    const row = await findKeyringFloor(registry.tx, registry.sealer, keyring);
+    return row === undefined ? [] : [row];
+  };
+  const [row] = await fresh(registry, sealedKeyringFloors, read, () => `the floor of ${keyring}`);
+  if (row !== undefined || registry.ledger.find("keyring_floors", keyring) === undefined) return row;
+  const what = `the row of the floor of ${keyring} is gone, and Claviger did not take it away`;
+  registry.tell({ table: "keyring_floors", row: keyring, what });
+  throw new DomainError("integrity", what);
 }
 
 /** Undefined where there is none. @throws DomainError `integrity` */

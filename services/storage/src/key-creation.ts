@@ -1,16 +1,20 @@
 import { randomUUID } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
-import { whyRefused } from "@claviger/lifecycle";
+import { type KeyDates, whyRefused } from "@claviger/lifecycle";
 import { requireNewestRecoveryKey } from "./custody.ts";
+import { newPeriod } from "./destruction-period.ts";
 import { freshVersion } from "./freshness.ts";
+import { checkNewDates, latestVersion, takeOver } from "./key-dates.ts";
+import { checkDetails, concealDetails, indexDetails, type KeyDetails } from "./key-details.ts";
 import { requireAlive } from "./key-lifecycle.ts";
 import { checkMaterial } from "./key-material.ts";
 import { requireNewestGeneration } from "./keyring-generations.ts";
 import { checkKeyringName, parseKeyName } from "./names.ts";
 import { fullName, publish, type Registry } from "./registry.ts";
 import { insertGenerationRecord } from "./store/generation-records.ts";
+import { insertVersion } from "./store/key-versions.ts";
 import { findKeyring, insertGeneration, insertKeyring, type KeyringRow } from "./store/keyrings.ts";
-import { insertKey, insertVersion, type KeyRow, updateKey, updateVersion } from "./store/keys.ts";
+import { insertKey, type KeyRow, updateKey } from "./store/keys.ts";
 import { insertMaterialDigest } from "./store/material-digests.ts";
 import { beginUses } from "./uses.ts";
 
@@ -35,10 +39,10 @@ export interface NewKey {
   material: Uint8Array;
   /** Empty where the generator cannot see the material. */
   materialDigest: Uint8Array;
-  owner: string;
+  dates: KeyDates;
+  details: KeyDetails;
 }
 
-const destroyAfterDaysDefault = 30;
 const rotationPeriodSecondsMin = 60;
 const rotationPeriodSecondsMax = 10 * 366 * 86_400;
 const recordBytesMax = 16 * 1024;
@@ -84,21 +88,27 @@ export async function createKey(registry: Registry, request: NewKey): Promise<Ke
   }
   const material = checkMaterial(request.material);
   await requireNewestGeneration(registry, keyring, material);
+  checkDetails(request.details);
+  const id = request.id || randomUUID();
   const row: KeyRow = {
-    id: request.id || randomUUID(),
+    id,
     keyring,
     name,
     purpose: request.purpose,
     algorithm: request.algorithm,
     protection: request.protection,
     exportable: request.exportable,
-    state: "active",
+    ...checkNewDates(request.dates, registry.now),
+    stateReason: "",
+    stateChangedAt: null,
     currentVersion: 1,
-    owner: request.owner,
+    latestVersion: null,
+    owner: "",
+    details: concealDetails(registry.columns, id, request.details),
     createdAt: registry.now,
     rotatedAt: registry.now,
     rotationPeriodSeconds: checkRotationPeriod(request.rotationPeriodSeconds),
-    destroyAfterDays: checkDestroyAfter(request.destroyAfterDays),
+    destroyAfterDays: await newPeriod(registry, keyring, request.destroyAfterDays),
     destroyAt: null,
     revision: 1,
   };
@@ -113,8 +123,10 @@ export async function createKey(registry: Registry, request: NewKey): Promise<Ke
     state: "active",
     material,
     createdAt: registry.now,
+    ...bornActive,
     revision: 1,
   });
+  await indexDetails(registry, row);
   await requireNew(registry, { keyId: row.id, version: 1 }, request.materialDigest);
   await beginUses(registry, { keyId: row.id, version: 1 }, request.usesMax);
   await keepRecord(registry, { keyId: row.id, version: 1 }, request.generationRecord);
@@ -126,51 +138,68 @@ export async function createKey(registry: Registry, request: NewKey): Promise<Ke
   return row;
 }
 
-/** The next version becomes current, the one before it is deactivated: it protects nothing new. */
+const bornActive = { activateAt: null, expireAt: null, stateReason: "", stateChangedAt: null } as const;
+
+/**
+ * The next version of a settled key. It becomes current, and the one before it is deactivated: at once, or on the day
+ * that it waits for.
+ */
 export async function addVersion(
   registry: Registry,
   key: KeyRow,
   request: Pick<NewKey, "id" | "material" | "materialDigest" | "usesMax" | "generationRecord"> & {
     version: number;
+    dates: KeyDates;
   },
 ): Promise<KeyRow> {
   requireAlive(key);
-  if (request.id !== key.id || request.version !== key.currentVersion + 1) {
-    throw new DomainError("aborted", `${fullName(key)} got version ${key.currentVersion} meanwhile`, {
+  if (request.id !== key.id || request.version !== latestVersion(key) + 1) {
+    throw new DomainError("aborted", `${fullName(key)} got version ${latestVersion(key)} meanwhile`, {
       hint: "look at `claviger keys versions`, and rotate again if you still want to",
     });
   }
   const material = checkMaterial(request.material);
   await requireNewestGeneration(registry, key.keyring, material);
-  const refusal = whyRefused("new-version", {
-    keyState: key.state,
-    versionState: "active",
-    destroyAt: undefined,
-  });
+  const condition = { keyState: key.state, versionState: "active", destroyAt: undefined } as const;
+  const refusal = whyRefused("new-version", condition, registry.now);
   if (refusal !== undefined) throw new DomainError("failed-precondition", `${fullName(key)} ${refusal}`);
-  const previous = await freshVersion(registry, key.id, key.currentVersion);
-  if (previous?.state === "active" || previous?.state === "suspended") {
-    await updateVersion(registry.tx, registry.sealer, { ...previous, state: "deactivated" });
-  }
+  await refuseWhileOneWaits(registry, key);
+  const born = checkNewDates(request.dates, registry.now);
   await insertVersion(registry.tx, registry.sealer, {
     keyId: key.id,
     version: request.version,
-    state: "active",
     material,
     createdAt: registry.now,
+    ...bornActive,
+    ...born,
     revision: 1,
   });
   await requireNew(registry, { keyId: key.id, version: request.version }, request.materialDigest);
   await beginUses(registry, { keyId: key.id, version: request.version }, request.usesMax);
   await keepRecord(registry, { keyId: key.id, version: request.version }, request.generationRecord);
-  const next = { ...key, currentVersion: request.version, rotatedAt: registry.now };
-  await updateKey(registry.tx, registry.sealer, next);
-  await publish(registry, "key.rotated", fullName(key), {
+  const waits = born.state === "pre-activation";
+  // Kept from the first version that ever waited on: until then the current one is the latest.
+  const latest = waits || key.latestVersion !== null ? request.version : null;
+  if (!waits) return takeOver(registry, { ...key, latestVersion: latest }, request.version, registry.now);
+  await publish(registry, "key.version-waits", fullName(key), {
     keyId: key.id,
     version: request.version,
-    previousVersion: key.currentVersion,
+    activateAt: request.dates.activateAt?.toISOString() ?? null,
   });
-  return next;
+  return updateKey(registry.tx, registry.sealer, { ...key, latestVersion: latest });
+}
+
+/** One version waits at a time: which of several is to be current could not be told. */
+async function refuseWhileOneWaits(registry: Registry, key: KeyRow): Promise<void> {
+  const latest = latestVersion(key);
+  if (latest === key.currentVersion) return;
+  const waiting = await freshVersion(registry, key.id, latest);
+  if (waiting?.state !== "pre-activation") return;
+  const name = `${fullName(key)}@${latest}`;
+  const day = waiting.activateAt?.toISOString() ?? "";
+  throw new DomainError("failed-precondition", `${name} waits for its activation on ${day}`, {
+    hint: `let it come first: claviger keys enable ${name}; or end it: claviger keys revoke ${name} --reason …`,
+  });
 }
 
 /** One key, one purpose (SP 800-57 Part 1 section 5.2): the same material is nobody's second key. */
@@ -213,12 +242,4 @@ export function checkRotationPeriod(seconds: number): number {
     throw new DomainError("invalid-argument", "a rotation period is at least a minute and at most ten years");
   }
   return seconds;
-}
-
-function checkDestroyAfter(days: number): number {
-  const chosen = days || destroyAfterDaysDefault;
-  if (chosen < 7 || chosen > 90) {
-    throw new DomainError("invalid-argument", "a destruction period is 7 to 90 days");
-  }
-  return chosen;
 }

@@ -1,30 +1,29 @@
 import { DomainError } from "@claviger/domain-error";
-import { isKeyState, type KeyState, mayMove, movesToDestroyed, stateTable } from "@claviger/lifecycle";
+import {
+  isKeyState,
+  type KeyState,
+  mayMove,
+  movesToDestroyed,
+  reasonsFor,
+  stateTable,
+} from "@claviger/lifecycle";
+import { floorOf } from "./destruction-period.ts";
 import { freshVersion } from "./freshness.ts";
+import { holdsOf, whyHeld } from "./holds.ts";
+import { latestVersion, moveKey, moveVersion } from "./key-dates.ts";
 import { fullName, publish, type Registry } from "./registry.ts";
 import { insertDestruction } from "./store/destructions.ts";
-import { listHolds } from "./store/holds.ts";
-import { type KeyRow, listVersions, updateKey, updateVersion } from "./store/keys.ts";
+import { listVersions, updateVersion } from "./store/key-versions.ts";
+import { type KeyRow, updateKey } from "./store/keys.ts";
 
 const dayMilliseconds = 86_400_000;
 /** How many versions one statement of a purge touches. */
 const versionsPageMax = 500;
 
-export const revocationReasons = [
-  "unspecified",
-  "keyCompromise",
-  "cACompromise",
-  "affiliationChanged",
-  "superseded",
-  "cessationOfOperation",
-  "privilegeWithdrawn",
-  "aACompromise",
-] as const;
-
 /** @throws DomainError `failed-precondition` where the key is destroyed or pending destruction. */
 export function requireAlive(key: KeyRow): void {
   if (key.state === "destroyed") {
-    throw new DomainError("failed-precondition", `${fullName(key)} was destroyed`, {
+    throw new DomainError("failed-precondition", `${fullName(key)} was destroyed${dayOf(key)}`, {
       hint: "a destroyed key does not come back; make a new one",
     });
   }
@@ -37,44 +36,51 @@ export function requireAlive(key: KeyRow): void {
   }
 }
 
-/** Moves a key (version 0) or one version, as SP 800-57 Part 1 allows. */
+function dayOf({ destroyAt, stateChangedAt }: KeyRow): string {
+  const day = stateChangedAt ?? destroyAt;
+  return day === null ? "" : ` on ${day.toISOString()}`;
+}
+
+/** Moves a settled key (version 0) or one version, as SP 800-57 Part 1 allows. */
 export async function changeState(
   registry: Registry,
   key: KeyRow,
   change: { version: number; state: string; reason: string },
 ): Promise<KeyRow> {
   requireAlive(key);
-  const target = checkTarget(change.state, change.reason);
+  const target = checkTarget(change.state);
+  const reason = checkReason(target, change.reason);
+  const move = { reason, at: registry.now };
   if (change.version === 0) {
     checkMove(fullName(key), key.state, target);
-    const next = { ...key, state: target };
-    await updateKey(registry.tx, registry.sealer, next);
-    await publishStateChange(registry, key, 0, target, change.reason);
-    return next;
+    return moveKey(registry, key, target, move);
   }
   const version =
-    change.version > key.currentVersion ? undefined : await freshVersion(registry, key.id, change.version);
+    change.version > latestVersion(key) ? undefined : await freshVersion(registry, key.id, change.version);
   if (version === undefined) {
     throw new DomainError("not-found", `${fullName(key)} has no version ${change.version}`);
   }
   checkMove(`${fullName(key)}@${change.version}`, version.state, target);
-  await updateVersion(registry.tx, registry.sealer, { ...version, state: target });
-  await publishStateChange(registry, key, change.version, target, change.reason);
-  return key;
+  return (await moveVersion(registry, key, version, target, move)).key;
 }
 
-function checkTarget(state: string, reason: string): KeyState {
+function checkTarget(state: string): KeyState {
   if (!isKeyState(state) || state === "pre-activation" || state === "destroyed") {
     throw new DomainError("invalid-argument", "state must be active, suspended, deactivated or compromised", {
       hint: state === "destroyed" ? "claviger keys destroy starts a destruction" : undefined,
     });
   }
-  if (reason !== "" && !(revocationReasons as readonly string[]).includes(reason)) {
-    throw new DomainError("invalid-argument", `"${reason.slice(0, 40)}" is not a reason`, {
-      hint: `one of ${revocationReasons.join(", ")} (RFC 5280)`,
-    });
-  }
   return state;
+}
+
+/** What only Claviger gives is let through where it is Claviger that moves the key. */
+function checkReason(state: KeyState, reason: string): string {
+  const given = reason === "" ? "unspecified" : reason;
+  const fitting = reasonsFor(state) as readonly string[];
+  if (fitting.includes(given)) return given;
+  throw new DomainError("invalid-argument", `"${given.slice(0, 40)}" is no reason for being ${state}`, {
+    hint: `one of ${fitting.join(", ")}`,
+  });
 }
 
 function checkMove(name: string, from: KeyState, to: KeyState): void {
@@ -85,29 +91,22 @@ function checkMove(name: string, from: KeyState, to: KeyState): void {
   });
 }
 
-async function publishStateChange(
+/** Starts the destruction period. Refused while something depends on the key, naming it. */
+export async function scheduleDestruction(
   registry: Registry,
   key: KeyRow,
-  version: number,
-  state: KeyState,
-  reason: string,
-): Promise<void> {
-  await publish(registry, "key.state-changed", fullName(key), { keyId: key.id, version, state, reason });
-}
-
-/** Starts the destruction period. Refused while something depends on the key, naming it. */
-export async function scheduleDestruction(registry: Registry, key: KeyRow): Promise<KeyRow> {
+  how: { despiteHolds: boolean },
+): Promise<KeyRow> {
   requireAlive(key);
-  const holds = await listHolds(registry.tx, registry.sealer, key.id);
-  if (holds.length > 0) {
-    const named = holds.slice(0, 5).map((hold) => `${hold.holder} (${hold.reason})`);
-    throw new DomainError("failed-precondition", `${fullName(key)} is held by ${named.join(", ")}`, {
-      hint: "end what depends on the key first; `claviger keys show` lists its holds",
+  const held = whyHeld(await holdsOf(registry, key));
+  if (held !== undefined && !how.despiteHolds) {
+    throw new DomainError("failed-precondition", `${fullName(key)} ${held}`, {
+      hint: "end what depends on the key first: claviger keys show has it all; or have it approved: --despite-holds",
     });
   }
-  const destroyAt = new Date(registry.now.getTime() + key.destroyAfterDays * dayMilliseconds);
-  const next = { ...key, destroyAt };
-  await updateKey(registry.tx, registry.sealer, next);
+  const days = Math.max(key.destroyAfterDays, await floorOf(registry, key.keyring));
+  const destroyAt = new Date(registry.now.getTime() + days * dayMilliseconds);
+  const next = await updateKey(registry.tx, registry.sealer, { ...key, destroyAt });
   await publish(registry, "key.destruction-scheduled", fullName(key), {
     keyId: key.id,
     destroyAt: destroyAt.toISOString(),
@@ -117,30 +116,36 @@ export async function scheduleDestruction(registry: Registry, key: KeyRow): Prom
 
 export async function restore(registry: Registry, key: KeyRow): Promise<KeyRow> {
   if (key.state === "destroyed" || key.destroyAt === null) {
-    const why = key.state === "destroyed" ? "was destroyed" : "is not pending destruction";
+    const why = key.state === "destroyed" ? `was destroyed${dayOf(key)}` : "is not pending destruction";
     throw new DomainError("failed-precondition", `${fullName(key)} ${why}`);
   }
-  const next = { ...key, destroyAt: null };
-  await updateKey(registry.tx, registry.sealer, next);
+  const next = await updateKey(registry.tx, registry.sealer, { ...key, destroyAt: null });
   await publish(registry, "key.restored", fullName(key), { keyId: key.id });
   return next;
 }
 
 /** The end of a destruction period: the material goes, the metadata stays. */
 export async function purge(registry: Registry, key: KeyRow): Promise<KeyRow> {
+  const ended = {
+    state: "destroyed",
+    stateReason: "destructionPeriodEnded",
+    stateChangedAt: registry.now,
+  } as const;
   let generation = 0;
   for (let after = 0; ; ) {
     const versions = await listVersions(registry.tx, registry.sealer, key.id, after, versionsPageMax);
     for (const version of versions) {
-      await updateVersion(registry.tx, registry.sealer, { ...version, state: "destroyed", material: null });
+      await updateVersion(registry.tx, registry.sealer, { ...version, ...ended, material: null });
       after = version.version;
       if (version.material !== null) generation = Math.max(generation, version.material.readUInt32BE(3));
     }
     if (versions.length < versionsPageMax) break;
   }
-  let next = key;
-  for (const state of movesToDestroyed(key.state)) next = { ...next, state };
-  await updateKey(registry.tx, registry.sealer, next);
+  // A key that was in use is deactivated on its way, as the table wants it; nobody can see it in between.
+  if (movesToDestroyed(key.state).at(-1) !== "destroyed") {
+    throw new DomainError("internal", `${fullName(key)} is ${key.state} and cannot be purged`);
+  }
+  const next = await updateKey(registry.tx, registry.sealer, { ...key, ...ended });
   const destruction = { keyId: key.id, generation, destroyedAt: registry.now };
   await insertDestruction(registry.tx, registry.sealer, destruction);
   await publish(registry, "key.destroyed", fullName(key), { keyId: key.id });

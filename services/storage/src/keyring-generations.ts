@@ -10,8 +10,9 @@ import {
   keyringsWithSuperseded,
   listGenerationEnds,
 } from "./store/generation-ends.ts";
+import { findVersion, updateVersion, type VersionRow } from "./store/key-versions.ts";
 import { type GenerationRow, insertGeneration, listGenerations, lockKeyring } from "./store/keyrings.ts";
-import { findKey, findVersion, type KeyRow, updateVersion, type VersionRow } from "./store/keys.ts";
+import { findKey, type KeyRow } from "./store/keys.ts";
 import { countMaterial, listSupersededMaterial } from "./store/superseded-material.ts";
 
 /** Of one keyring, over its whole life. */

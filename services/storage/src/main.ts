@@ -1,6 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { createColumnCipher } from "@claviger/column-cipher";
 import type { Database, Transaction } from "@claviger/database";
+import { serviceIdentity } from "@claviger/identity";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
 import { EmergencyService } from "@claviger/proto/storage/v1/emergency_pb.ts";
@@ -10,7 +12,7 @@ import { PolicyService } from "@claviger/proto/storage/v1/policy_pb.ts";
 import { PostureService } from "@claviger/proto/storage/v1/posture_pb.ts";
 import { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
 import { type Finding, Ledger, Tampering, tellingSealer } from "@claviger/row-ledger";
-import { rowSealerFromFile } from "@claviger/row-seal";
+import { readSealKey, rowSealerFromFile } from "@claviger/row-seal";
 import { register } from "@claviger/rpc";
 import {
   createLogger,
@@ -25,6 +27,7 @@ import {
   serve,
 } from "@claviger/service";
 import { decideAccess } from "./access.ts";
+import { concealWhatIsInClear } from "./concealment.ts";
 import { readConfig } from "./config.ts";
 import { claimUnderRules } from "./consent.ts";
 import { bindFirstAdministrator } from "./first-administrator.ts";
@@ -47,7 +50,7 @@ import {
   posturePolicy,
   registryPolicy,
 } from "./policy.ts";
-import { purgeOne } from "./purger.ts";
+import { actOnOneDate, purgeOne } from "./purger.ts";
 import { publish, type Registry } from "./registry.ts";
 import { scanRegistry } from "./registry-scan.ts";
 import { settleRestored } from "./restored.ts";
@@ -57,6 +60,8 @@ import { countEmergencies, type EmergencyRow } from "./store/emergencies.ts";
 const service = "storage";
 const purgeEveryMilliseconds = 5000;
 const emergencyEveryMilliseconds = 2000;
+/** They act by themselves wherever a key is read or used; this writes it down and tells of it. */
+const datesEveryMilliseconds = 1000;
 
 const logger = createLogger(service);
 await runService(logger, start);
@@ -77,10 +82,15 @@ async function start(lifetime: Lifetime): Promise<void> {
   const ledger = new Ledger(join(settings.directory, "ledger.db"), sealedTables, warn);
   lifetime.onStop("ledger", () => ledger[Symbol.dispose]());
   if (existsSync(restored)) ledger.forget();
+  const actor = serviceIdentity(trustDomain, service).uri;
+  const columns = createColumnCipher(readSealKey(settings.sealKeyPath));
   const open = (tx: Transaction): Registry => ({
     tx,
     sealer: ledger.noting(tx, sealer),
+    columns,
     now: new Date(),
+    actor,
+    record: (record) => work.record(tx, record),
     ledger,
     tell,
   });
@@ -95,12 +105,13 @@ async function start(lifetime: Lifetime): Promise<void> {
   });
   lifetime.onStop("tampering", () => tampering[Symbol.asyncDispose]());
   await settleRestored({ directory: settings.directory, work, open, trustDomain });
+  await concealWhatIsInClear({ work, open });
   const knownBefore = ledger.knowsAny("installation");
   await database.transaction((tx) => bindFirstAdministrator(open(tx), { knownBefore, trustDomain }));
   const onPurged = (name: string): void => logger.info("a key was destroyed", { name });
   const purging = new Rounds({
     everyMilliseconds: purgeEveryMilliseconds,
-    work: () => purgeOne({ work, open, trustDomain, onPurged }),
+    work: () => purgeOne({ work, open, onPurged }),
     waiting: "purging waits",
     onTrouble: warn,
   });
@@ -114,6 +125,13 @@ async function start(lifetime: Lifetime): Promise<void> {
   lifetime.onStop("emergencies", () => emergencies[Symbol.asyncDispose]());
   const observations = new Observations({ database, onTrouble: warn });
   lifetime.onStop("observations", () => observations[Symbol.asyncDispose]());
+  const dates = new Rounds({
+    everyMilliseconds: datesEveryMilliseconds,
+    work: () => actOnOneDate({ work, open }),
+    waiting: "days of activation and expiry wait to be written down",
+    onTrouble: warn,
+  });
+  lifetime.onStop("dates", () => dates[Symbol.asyncDispose]());
   const forgetting = forgetRequestsByTheHour(database, warn);
   lifetime.onStop("forgetting", () => forgetting[Symbol.asyncDispose]());
 

@@ -38,7 +38,13 @@ export const keyPolicy: Policy<typeof KeyService> = {
   listKeyVersions: onKey("keys.get"),
   changeKeyState: onKey("keys.change-state"),
   destroyKey: onKey("keys.destroy"),
+  destroyHeldKey: onKey("keys.destroy-held"),
   restoreKey: onKey("keys.restore"),
+  // A move by date is a move: who may not make the one sets no day for it.
+  scheduleKey: onKey("keys.change-state"),
+  describeKey: onKey("keys.configure"),
+  setKeyringFloor: onKey("keyrings.configure"),
+  listKeyCallers: onKey("keys.get"),
   setRotationPeriod: onKey("keys.configure"),
   placeHold: onKey("keys.hold"),
   releaseHold: onKey("keys.hold"),
@@ -172,6 +178,7 @@ export const keyMaterialPolicy: Policy<typeof KeyMaterialService> = {
   recordCustody: { callers: generatorOnly, subject: (request) => request.identity },
   listCustody: { callers: generatorOnly },
   getGenerationRecord: { callers: generatorOnly, resource: (request) => request.name },
+  reportUses: { callers: generatorOnly },
   reserveUses: { callers: generatorOnly, resource: (request) => request.name },
   keepImportKey: {
     callers: generatorOnly,

@@ -1,7 +1,7 @@
 import type { Transaction } from "@claviger/database";
 import { type Finding, type FoundRow, type ScanParts, scanRows } from "@claviger/row-ledger";
 import { sealedTables } from "./sealed-tables.ts";
-import { keyNames, listIncompleteKeys } from "./store/keys.ts";
+import { keyNames } from "./store/keys.ts";
 
 export interface ScanPage {
   rows: number;
@@ -16,7 +16,9 @@ interface KeyParts {
   name?: string;
 }
 
-const incompleteMax = 1000;
+/** Of which versions are counted at a time. */
+const _keysOfPageMax = 1000;
+const _firstId = "00000000-0000-0000-0000-000000000000";
 
 /** Every sealed row of storage's, and keys of which a version is missing; what is found names the key it is about. */
 export async function* scanRegistry(parts: ScanParts): AsyncGenerator<ScanPage> {
@@ -25,14 +27,9 @@ export async function* scanRegistry(parts: ScanParts): AsyncGenerator<ScanPage> 
     const named = findings.length === 0 ? [] : await database.transaction((tx) => withKeys(tx, findings));
     yield { rows, findings: named };
   }
-  const incomplete = await database.transaction((tx) => listIncompleteKeys(tx, incompleteMax));
-  const findings = incomplete.map(({ currentVersion, name, versions }) => ({
-    table: "key_versions",
-    row: name,
-    key: name,
-    what: `${name} is at version ${currentVersion}, and ${versions} versions of it are there`,
-  }));
-  yield { rows: 0, findings };
+  /** Of which versions are counted at a time. */
+  const _keysOfPageMax = 1000;
+  const _firstId = "00000000-0000-0000-0000-000000000000";
 }
 
 /** Of a row that is gone its place is known: in some tables that begins with a key's id. */

@@ -8,7 +8,7 @@ import { isDomainError } from "@claviger/domain-error";
 import { serviceIdentity } from "@claviger/identity";
 import type { DatabaseAuditedWork } from "@claviger/outbox";
 import { applyEnding } from "./endings.ts";
-import { changeState } from "./key-lifecycle.ts";
+import { moveKey } from "./key-dates.ts";
 import { systemKeyring } from "./names.ts";
 import type { Registry } from "./registry.ts";
 import { type KeyRow, sealedKeys } from "./store/keys.ts";
@@ -54,7 +54,7 @@ export async function settleRestored({ directory, open, trustDomain, work }: Res
   await each("SuspendRestored", sealedKeys, async (registry, row) => {
     const key = sealedKeys.open(registry.sealer, row) as KeyRow;
     if (key.keyring === systemKeyring || key.state !== "active" || key.destroyAt !== null) return false;
-    await changeState(registry, key, { version: 0, state: "suspended", reason: "" });
+    await moveKey(registry, key, "suspended", { reason: "restoredFromBackup", at: registry.now });
     return true;
   });
   await each("EndRestoredUses", sealedUses, async (registry, row) => {

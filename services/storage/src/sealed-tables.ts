@@ -12,8 +12,10 @@ import { sealedGenerationEnds } from "./store/generation-ends.ts";
 import { sealedGroupMembers } from "./store/groups.ts";
 import { sealedHolds } from "./store/holds.ts";
 import { sealedInstallation } from "./store/installation.ts";
+import { sealedVersions } from "./store/key-versions.ts";
+import { sealedKeyringFloors } from "./store/keyring-floors.ts";
 import { sealedGenerations, sealedKeyrings } from "./store/keyrings.ts";
-import { sealedKeys, sealedVersions } from "./store/keys.ts";
+import { sealedKeys } from "./store/keys.ts";
 import { sealedRecoveryKeys } from "./store/recovery-keys.ts";
 import { sealedRevocations } from "./store/revocations.ts";
 import type { SealedTable } from "./store/sealed-table.ts";
@@ -46,4 +48,5 @@ export const sealedTables: readonly SealedTable[] = [
   sealedEmergencyRules,
   sealedEmergencies,
   sealedFloors,
+  sealedKeyringFloors,
 ];

@@ -9,6 +9,7 @@ import { measureAll } from "./measure.ts";
 import { type BenchOptions, readOptions, usage } from "./options.ts";
 import { makePeerIdentities } from "./peer-identity.ts";
 import { type KeptProfile, profileAll } from "./profile.ts";
+import { measureRegistry, registryText } from "./registry/run.ts";
 import { summarise, tableText } from "./report.ts";
 
 const profileSeconds = 4;
@@ -46,6 +47,17 @@ async function run(options: BenchOptions, signal: AbortSignal): Promise<void> {
   onProgress("starting an installation");
   await using installation = await BenchInstallation.create();
   await installation.start(signal);
+  if (options.registryScale !== undefined) {
+    const scale = options.registryScale;
+    const registry = await measureRegistry({ installation, scale, signal, onProgress });
+    machine.loadAverageAfter = loadavg()[0]!;
+    const document = { version: 1, machine, registry };
+    await writeFile(`${prefix}-registry.json`, `${JSON.stringify(document, undefined, 2)}\n`);
+    if (options.json) console.log(JSON.stringify(document));
+    else console.log(`\n${registryText(registry)}\n\n${footnotes(machine, 0)}`);
+    onProgress(`written: ${relative(clone, prefix)}-registry.json`);
+    return;
+  }
   await installation.makeKeys();
   const handedOut = await measureExchange(installation, options.exchange, { ...options, onProgress });
   if (options.only.length === 0) {

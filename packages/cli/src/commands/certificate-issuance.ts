@@ -2,6 +2,8 @@ import type { Command } from "commander";
 import { parseDuration } from "../arguments.ts";
 import { defineCommand } from "../define-command.ts";
 import { readInput, standardStream, writeOutput } from "../files.ts";
+import { shortTime, type TimestampLike } from "../plain.ts";
+import type { Session } from "../session.ts";
 
 const requestLimits = { bytesMax: 64 * 1024, what: "a certificate signing request" };
 
@@ -19,27 +21,62 @@ export function registerIssue(certs: Command): void {
     examples: ["certs issue --csr web.csr --profile server --out web.pem --ttl 90d"],
     options: [
       ["--csr <file>", "a PKCS #10 request, PEM or DER", "required"],
-      ["--profile <P>", "server, client or workload", "required"],
+      ["--profile <P>", "server, client, workload, or one of `certs profiles list`", "required"],
       ["--out <file>", "the chain, PEM, leaf first; stdout by default"],
       ["--ttl <duration>", "how long it is valid; the profile's own default where left out"],
     ],
     async run(session, _, { csr, profile, out = standardStream, ttl }) {
-      const lifetimeSeconds = ttl === undefined ? 0n : BigInt(parseDuration(ttl, "--ttl"));
-      const certificateSigningRequest = await readInput(csr, requestLimits);
-      const claviger = await session.connect();
-      const answer = await claviger.certificates.issueCertificate({
-        certificateSigningRequest,
-        profile,
-        lifetimeSeconds,
-      });
-      const { serial, certificateChain } = answer;
-      if (out !== standardStream) writeOutput(out, certificateChain);
-      session.answer(out === standardStream ? { serial, certificateChain } : { serial, out }, () =>
-        out === standardStream ? certificateChain : "",
-      );
-      session.notice(`serial ${serial}${out === standardStream ? "" : `, written to ${out}`}`);
+      const asked = await readAsked({ csr, profile, ttl });
+      const { certificates } = await session.connect();
+      deliver(session, await certificates.issueCertificate(asked), out);
     },
   });
+}
+
+export function registerRequest(certs: Command): void {
+  defineCommand<IssueOptions>(certs, {
+    usage: "request",
+    description: "a certificate for names that a rule lets this identity have",
+    examples: ["certs request --csr web.csr --profile server --out web.pem --config billing/claviger.json"],
+    options: [
+      ["--csr <file>", "a PKCS #10 request, PEM or DER", "required"],
+      ["--profile <P>", "server, client, or one of `certs profiles list`", "required"],
+      ["--out <file>", "the chain, PEM, leaf first; stdout by default"],
+      ["--ttl <duration>", "how long it is valid; the profile's own default where left out"],
+    ],
+    async run(session, _, { csr, profile, out = standardStream, ttl }) {
+      const asked = await readAsked({ csr, profile, ttl });
+      const { certificates } = await session.connect();
+      deliver(session, await certificates.requestCertificate(asked), out);
+    },
+  });
+}
+
+async function readAsked({
+  csr,
+  profile,
+  ttl,
+}: Pick<IssueOptions, "csr" | "profile"> & { ttl: string | undefined }) {
+  const lifetimeSeconds = ttl === undefined ? 0n : BigInt(parseDuration(ttl, "--ttl"));
+  return { certificateSigningRequest: await readInput(csr, requestLimits), profile, lifetimeSeconds };
+}
+
+function deliver(
+  session: Session,
+  {
+    certificateChain,
+    renewAt,
+    serial,
+  }: { serial: string; certificateChain: string; renewAt?: TimestampLike | undefined },
+  out: string,
+): void {
+  if (out !== standardStream) writeOutput(out, certificateChain);
+  session.answer(
+    out === standardStream ? { serial, renewAt, certificateChain } : { serial, renewAt, out },
+    () => (out === standardStream ? certificateChain : ""),
+  );
+  session.notice(`serial ${serial}${out === standardStream ? "" : `, written to ${out}`}`);
+  session.notice(`renew it around ${shortTime(renewAt)}`);
 }
 
 export function registerRenew(certs: Command): void {

@@ -1,20 +1,30 @@
 import type { Command } from "commander";
 import { argument, defineCommand, present } from "../define-command.ts";
-import { standardStream, writeOutput } from "../files.ts";
+import { usageError } from "../errors.ts";
+import { readInput, standardStream, writeOutput } from "../files.ts";
 import { properties, shortIdentity, table } from "../output.ts";
 import { isoTime, shortTime, type TimestampLike } from "../plain.ts";
 import { everyPage, type Session } from "../session.ts";
-import { registerIssue, registerRenew } from "./certificate-issuance.ts";
+import { registerAuthorities, registerDistrust, registerRotateCa } from "./certificate-authorities.ts";
+import { registerIssue, registerRenew, registerRequest } from "./certificate-issuance.ts";
+import { registerExternal, registerProfiles, registerRules } from "./certificate-profiles.ts";
 
 export function register(program: Command): void {
   const certs = program.command("certs").description("certificates, the trust bundle, revocation lists");
   registerIssue(certs);
   registerList(certs);
   registerShow(certs);
+  registerRequest(certs);
   registerRenew(certs);
   registerRevoke(certs);
   registerBundle(certs);
   registerCrl(certs);
+  registerAuthorities(certs);
+  registerRotateCa(certs);
+  registerDistrust(certs);
+  registerProfiles(certs);
+  registerRules(certs);
+  registerExternal(certs);
 }
 
 interface CertificateView {
@@ -86,12 +96,29 @@ function certificateText(view: CertificateView): string {
 }
 
 function registerRevoke(certs: Command): void {
-  defineCommand<{ reason?: string }>(certs, {
-    usage: "revoke <serial>",
-    description: "revoke one certificate",
-    examples: ["certs revoke 4f1c0a… --reason superseded"],
-    options: [["--reason <R>", "an RFC 5280 reason name; unspecified by default"]],
-    async run(session, positional, { reason = "unspecified" }) {
+  defineCommand<{ reason?: string; identity?: string; key?: string }>(certs, {
+    usage: "revoke [serial]",
+    description:
+      "revoke a certificate; or an identity with all of its own; or a public key with all of its own",
+    examples: [
+      "certs revoke 4f1c0a… --reason superseded",
+      "certs revoke 4f1c0a… --reason certificateHold",
+      "certs revoke 4f1c0a… --reason removeFromCRL",
+      "certs revoke --key stolen.csr --reason keyCompromise",
+      "certs revoke --identity billing --reason cessationOfOperation",
+    ],
+    options: [
+      ["--reason <R>", "an RFC 5280 reason name; certificateHold can be ended, by removeFromCRL"],
+      ["--identity <name>", "an identity, with every certificate that it has"],
+      ["--key <file>", "a public key, or a certificate or request of it: it gets no certificate any more"],
+    ],
+    async run(session, positional, { reason = "unspecified", identity, key }) {
+      if ([positional[0], identity, key].filter((one) => one !== undefined).length !== 1) {
+        throw usageError("name one of: a serial, --identity NAME, --key FILE");
+      }
+      if (identity !== undefined) return revokeIdentity(session, identity, reason);
+      if (key !== undefined)
+        return revokeKey(session, key, reason === "unspecified" ? "keyCompromise" : reason);
       const serial = normalisedSerial(argument(positional));
       const answer = await (await session.connect()).certificates.revokeCertificate({ serial, reason });
       const certificate = present(answer.certificate, "the certificate");
@@ -101,6 +128,27 @@ function registerRevoke(certs: Command): void {
       });
     },
   });
+}
+
+async function revokeIdentity(session: Session, name: string, reason: string): Promise<void> {
+  const answer = await (await session.connect()).identities.revokeIdentity({ name, reason });
+  const identity = present(answer.identity, "the identity");
+  const { certificatesRevoked } = answer;
+  session.answer(
+    { identity, certificatesRevoked },
+    () => `${identity.identity} is ${identity.state}; certificates revoked with it: ${certificatesRevoked}`,
+  );
+}
+
+async function revokeKey(session: Session, file: string, reason: string): Promise<void> {
+  const publicKey = await readInput(file, { bytesMax: 64 * 1024, what: "a public key" });
+  const { certificates } = await session.connect();
+  const answer = await certificates.revokePublicKey({ publicKey, reason });
+  session.answer(
+    answer,
+    () =>
+      `the key ${answer.publicKeySha256} gets no certificate any more; certificates revoked: ${answer.certificatesRevoked}`,
+  );
 }
 
 const outOption = ["--out <file>", "where to; stdout by default"] as const;

@@ -6,6 +6,7 @@ import { properties, shortIdentity, table } from "../output.ts";
 import { shortTime } from "../plain.ts";
 import { everyPage } from "../session.ts";
 import { registerJoin } from "./join.ts";
+import { registerIssuers } from "./token-issuers.ts";
 
 const secretMode = 0o600;
 
@@ -16,6 +17,7 @@ export function register(program: Command): void {
   registerList(identities);
   registerShow(identities);
   registerRevoke(identities);
+  registerIssuers(identities);
 }
 
 function registerEnroll(identities: Command): void {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Claviger } from "@claviger/client";
 import type { Command } from "commander";
+import { parseDays } from "../arguments.ts";
 import { argument, defineCommand, present } from "../define-command.ts";
 import { properties, shortIdentity, table } from "../output.ts";
 import { shortTime } from "../plain.ts";
@@ -16,6 +17,32 @@ export function register(program: Command): void {
   registerList(keyrings);
   registerShow(keyrings);
   registerRotate(keyrings);
+  registerSet(keyrings);
+}
+
+function registerSet(keyrings: Command): void {
+  defineCommand<{ destroyAfterMin: string }>(keyrings, {
+    usage: "set <keyring>",
+    description: "the shortest time that a destruction of its keys can be taken back",
+    examples: [
+      "keyrings set payments --destroy-after-min 60d",
+      "keyrings set payments --destroy-after-min none",
+    ],
+    options: [
+      ["--destroy-after-min <days>", "7d to 90d, whatever a key says; `none` takes it away", "required"],
+    ],
+    async run(session, positional, { destroyAfterMin }) {
+      const name = argument(positional);
+      const days = destroyAfterMin === "none" ? 0 : parseDays(destroyAfterMin, "--destroy-after-min");
+      const claviger = await session.connect();
+      const { keyring } = await claviger.keys.setKeyringFloor({ name, destroyAfterDaysMin: days });
+      session.answer(present(keyring, "the keyring"), () =>
+        days === 0
+          ? `keys of ${name} are destroyed after the time that each has`
+          : `keys of ${name} are destroyed after ${days} days at least`,
+      );
+    },
+  });
 }
 
 function registerCreate(keyrings: Command): void {
@@ -74,6 +101,10 @@ function registerShow(keyrings: Command): void {
           ["name", found.name],
           ["created", shortTime(found.createdAt)],
           ["created by", shortIdentity(found.createdBy)],
+          [
+            "destruction",
+            found.destroyAfterDaysMin === 0 ? "" : `after ${found.destroyAfterDaysMin} days at least`,
+          ],
         ]);
         const rows = found.generations.map((one, at) => [
           one.generation,

@@ -8,20 +8,21 @@ import {
 } from "../arguments.ts";
 import { argument, defineCommand, present } from "../define-command.ts";
 import { usageError } from "../errors.ts";
-import { type KeyView, keyTable, keyText } from "../key-text.ts";
-import { table } from "../output.ts";
-import { isoTime, shortTime } from "../plain.ts";
-import { everyPage, type Session } from "../session.ts";
+import type { KeyView } from "../key-text.ts";
+import { parseLabels } from "../labels.ts";
+import { isoTime } from "../plain.ts";
+import type { Session } from "../session.ts";
 import { registerAttest, registerDestructionCertificate } from "./attest.ts";
+import { registerDependants } from "./key-dependants.ts";
+import { type DateOptions, dateOptions, datesOf, registerSchedule } from "./key-schedule.ts";
 import { registerExport, registerImport } from "./key-transfer.ts";
+import { registerViews } from "./key-views.ts";
 import { registerPublic } from "./public-key.ts";
 
 export function register(program: Command): void {
   const keys = program.command("keys").description("a key's life, from creation to destruction");
   registerCreate(keys);
-  registerList(keys);
-  registerShow(keys);
-  registerVersions(keys);
+  registerViews(keys);
   registerPublic(keys);
   registerAttest(keys);
   registerDestructionCertificate(keys);
@@ -29,12 +30,17 @@ export function register(program: Command): void {
   registerExport(keys);
   registerRotate(keys);
   registerStates(keys);
+  registerSchedule(keys);
+  registerDependants(keys);
   registerRevoke(keys);
   registerDestroy(keys);
   registerRestore(keys);
 }
 
-interface CreateOptions {
+interface CreateOptions extends DateOptions {
+  label?: string[];
+  owner?: string;
+  description?: string;
   algorithm: string;
   protection?: string;
   exportable?: boolean;
@@ -56,6 +62,10 @@ function registerCreate(keys: Command): void {
       ["--exportable", "may leave Claviger, sealed to a recipient; fixed for good"],
       ["--rotate-every <duration>", "make a new version after each such time, such as 90d"],
       ["--destroy-after <days>", "how long a destruction can be taken back, 7d to 90d; 30d by default"],
+      ...dateOptions,
+      ["--label <name=value...>", "by which it is found: keys list --label team=billing"],
+      ["--owner <O>", "who answers for the key; whoever makes it where left out"],
+      ["--description <text>", "what the key is for"],
     ],
     async run(session, positional, options) {
       const { name } = parseKeyReference(argument(positional), "none");
@@ -63,6 +73,10 @@ function registerCreate(keys: Command): void {
       const request = {
         name,
         algorithm,
+        ...(await datesOf(options)),
+        labels: parseLabels(options.label ?? [], "--label"),
+        owner: options.owner ?? "",
+        description: options.description ?? "",
         exportable,
         protection:
           protection === undefined
@@ -77,77 +91,30 @@ function registerCreate(keys: Command): void {
       answerKey(
         session,
         key,
-        (made) => `${made.name} is ${made.state}: ${made.algorithm}, ${made.protection}`,
+        (made) => `${made.name} is ${made.state}${whenActive(made)}: ${made.algorithm}, ${made.protection}`,
       );
-    },
-  });
-}
-
-function registerList(keys: Command): void {
-  defineCommand(keys, {
-    usage: "list [keyring]",
-    description: "the keys of a keyring, or every key that you may see",
-    examples: ["keys list", "keys list payments --json"],
-    async run(session, positional) {
-      const claviger = await session.connect();
-      const keyring = positional[0] ?? "";
-      const found = await everyPage(
-        (page) => claviger.keys.listKeys({ keyring, ...page }),
-        (response) => response.keys,
-      );
-      session.answer({ keys: found }, () => keyTable(found));
-    },
-  });
-}
-
-function registerShow(keys: Command): void {
-  defineCommand(keys, {
-    usage: "show <keyring/key>",
-    description: "one key: its state, versions, holds, and when it will be destroyed",
-    examples: ["keys show payments/cards"],
-    async run(session, positional) {
-      const { name } = parseKeyReference(argument(positional), "none");
-      const { key } = await (await session.connect()).keys.getKey({ name });
-      answerKey(session, key, keyText);
-    },
-  });
-}
-
-function registerVersions(keys: Command): void {
-  defineCommand(keys, {
-    usage: "versions <keyring/key>",
-    description: "a key's versions and their states",
-    examples: ["keys versions payments/cards"],
-    async run(session, positional) {
-      const { name } = parseKeyReference(argument(positional), "none");
-      const claviger = await session.connect();
-      const versions = await everyPage(
-        (page) => claviger.keys.listKeyVersions({ name, ...page }),
-        (response) => response.versions,
-      );
-      session.answer({ versions }, () => {
-        const rows = versions.map(({ version, state, createdAt, current, usesMax, usesReserved }) => [
-          version,
-          state,
-          shortTime(createdAt),
-          usesMax === 0n ? "" : `${usesReserved} of 2^${Math.log2(Number(usesMax))}`,
-          current ? "current" : "",
-        ]);
-        return table(["VERSION", "STATE", "CREATED", "USES SET ASIDE", ""], rows, "no versions");
-      });
     },
   });
 }
 
 function registerRotate(keys: Command): void {
-  defineCommand(keys, {
+  defineCommand<DateOptions>(keys, {
     usage: "rotate <keyring/key>",
     description: "make the next version, which new encryptions and signatures use from then on",
-    examples: ["keys rotate payments/cards"],
-    async run(session, positional) {
+    examples: ["keys rotate payments/cards", "keys rotate payments/signing --activate-at 7d"],
+    options: [
+      ["--activate-at <moment>", "the version waits until then, and its public half can be had before"],
+      dateOptions[1],
+    ],
+    async run(session, positional, options) {
       const { name } = parseKeyReference(argument(positional), "none");
-      const { key } = await (await session.connect()).keyGeneration.createKeyVersion({ name });
-      answerKey(session, key, (now) => `${now.name} is at version ${now.currentVersion}`);
+      const request = { name, ...(await datesOf(options)) };
+      const { key } = await (await session.connect()).keyGeneration.createKeyVersion(request);
+      answerKey(session, key, (now) =>
+        now.latestVersion > now.currentVersion
+          ? `${now.name}@${now.latestVersion} is there, and waits; until then version ${now.currentVersion} goes on`
+          : `${now.name} is at version ${now.currentVersion}`,
+      );
     },
   });
 }
@@ -157,18 +124,26 @@ function registerStates(keys: Command): void {
     {
       verb: "disable",
       state: "suspended",
+      reason: "certificateHold",
       description: "stop every use of a key or a version, until it is enabled",
     },
-    { verb: "enable", state: "active", description: "let a disabled key or version be used again" },
+    {
+      verb: "enable",
+      state: "active",
+      reason: "investigated",
+      description: "let a disabled key or version be used again, or one that waits for its activation",
+    },
   ];
-  for (const { verb, state, description } of moves) {
-    defineCommand(keys, {
+  for (const { verb, state, reason, description } of moves) {
+    defineCommand<{ reason?: string }>(keys, {
       usage: `${verb} <keyring/key[@version]>`,
       description,
-      examples: [`keys ${verb} payments/cards`, `keys ${verb} payments/cards@2`],
-      async run(session, positional) {
+      examples: [`keys ${verb} payments/cards`, `keys ${verb} payments/cards@2 --reason ${reason}`],
+      options: [["--reason <R>", `why, such as ${reason}; kept and shown`]],
+      async run(session, positional, options) {
         const reference = parseKeyReference(argument(positional), "optional");
-        const { key } = await (await session.connect()).keys.changeKeyState({ ...reference, state });
+        const change = { ...reference, state, reason: options.reason ?? "" };
+        const { key } = await (await session.connect()).keys.changeKeyState(change);
         answerKey(session, key, () => `${formatKeyReference(reference)} is ${state}`);
       },
     });
@@ -186,12 +161,18 @@ function registerRevoke(keys: Command): void {
       "keys revoke payments/cards --reason keyCompromise",
       "keys revoke payments/cards@1 --reason superseded",
     ],
-    options: [["--reason <R>", "an RFC 5280 reason name, such as keyCompromise or superseded", "required"]],
+    options: [
+      [
+        "--reason <R>",
+        "an RFC 5280 name, such as keyCompromise or superseded; or cryptoperiodEnded",
+        "required",
+      ],
+    ],
     async run(session, positional, { reason }) {
       const reference = parseKeyReference(argument(positional), "optional");
-      const { isRevocationReason, revocationReasons } = await import("@claviger/x509");
-      if (!isRevocationReason(reason)) {
-        const names = Object.keys(revocationReasons).filter(isRevocationReason);
+      const { reasonsFor } = await import("@claviger/lifecycle");
+      const names: readonly string[] = reasonsFor("deactivated");
+      if (!names.includes(reason)) {
         throw usageError(`--reason is ${JSON.stringify(reason)}`, `it must be one of ${names.join(", ")}`);
       }
       const state = compromiseReasons.includes(reason) ? "compromised" : "deactivated";
@@ -202,11 +183,12 @@ function registerRevoke(keys: Command): void {
 }
 
 function registerDestroy(keys: Command): void {
-  defineCommand(keys, {
+  defineCommand<{ despiteHolds?: boolean }>(keys, {
     usage: "destroy <keyring/key>",
     description: "stop every use of a key now, and destroy it when its destruction period ends",
-    examples: ["keys destroy payments/cards"],
-    async run(session, positional) {
+    examples: ["keys destroy payments/cards", "keys destroy payments/cards --despite-holds"],
+    options: [["--despite-holds", "although something depends on it: takes the approval of others"]],
+    async run(session, positional, { despiteHolds = false }) {
       const text = argument(positional);
       if (text.includes("@")) {
         throw usageError(
@@ -215,7 +197,10 @@ function registerDestroy(keys: Command): void {
         );
       }
       const { name } = parseKeyReference(text, "none");
-      const { key } = await (await session.connect()).keys.destroyKey({ name });
+      const { keys: registry } = await session.connect();
+      const { key } = await (despiteHolds
+        ? registry.destroyHeldKey({ name })
+        : registry.destroyKey({ name }));
       answerKey(session, key, (doomed) => {
         const day = doomed.destroyAt === undefined ? "at once" : `on ${isoTime(doomed.destroyAt)}`;
         return `${name} will be destroyed ${day}; until then: claviger keys restore ${name}`;
@@ -235,6 +220,10 @@ function registerRestore(keys: Command): void {
       answerKey(session, key, (kept) => `${kept.name} is kept, and ${kept.state}`);
     },
   });
+}
+
+function whenActive({ activateAt, state }: KeyView): string {
+  return state === "pre-activation" && activateAt !== undefined ? ` until ${isoTime(activateAt)}` : "";
 }
 
 function answerKey(session: Session, key: KeyView | undefined, text: (key: KeyView) => string): void {

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -12,6 +12,7 @@ export interface Workspace extends Disposable {
   /** Writes a file and answers with its path. */
   write(name: string, content: string | Uint8Array): string;
   path(name: string): string;
+  read(name: string): Uint8Array;
   /** Runs openssl; answers with everything that it printed, whether it failed or not. */
   openssl(...args: string[]): { ok: boolean; output: string };
 }
@@ -25,6 +26,7 @@ export function createWorkspace(): Workspace {
       return file;
     },
     path: (name) => join(directory, name),
+    read: (name) => readFileSync(join(directory, name)),
     openssl(...args) {
       const result = spawnSync("openssl", args, { cwd: directory, encoding: "utf8" });
       return { ok: result.status === 0, output: `${result.stdout}${result.stderr}` };

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/distribution/v1/certificate.proto.
  */
 export const file_claviger_distribution_v1_certificate: GenFile = /*@__PURE__*/
-  fileDesc("CipjbGF2aWdlci9kaXN0cmlidXRpb24vdjEvY2VydGlmaWNhdGUucHJvdG8SGGNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MSKyAgoLQ2VydGlmaWNhdGUSDgoGc2VyaWFsGAEgASgJEg8KB3N1YmplY3QYAiABKAkSDQoFbmFtZXMYAyADKAkSDwoHcHJvZmlsZRgEIAEoCRIUCgxyZXF1ZXN0ZWRfYnkYBSABKAkSLgoKbm90X2JlZm9yZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJbm90X2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVzdGF0ZRgIIAEoCRIuCgpyZXZva2VkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIZChFyZXZvY2F0aW9uX3JlYXNvbhgKIAEoCRITCgtjZXJ0aWZpY2F0ZRgLIAEoCSJ9ChdJc3N1ZUNlcnRpZmljYXRlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEiMKG2NlcnRpZmljYXRlX3NpZ25pbmdfcmVxdWVzdBgCIAEoDBIPCgdwcm9maWxlGAMgASgJEhgKEGxpZmV0aW1lX3NlY29uZHMYBCABKAQiRQoYSXNzdWVDZXJ0aWZpY2F0ZVJlc3BvbnNlEg4KBnNlcmlhbBgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCSI+ChdSZW5ld0NlcnRpZmljYXRlUmVxdWVzdBIjChtjZXJ0aWZpY2F0ZV9zaWduaW5nX3JlcXVlc3QYASABKAwiRQoYUmVuZXdDZXJ0aWZpY2F0ZVJlc3BvbnNlEg4KBnNlcmlhbBgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCSJOChhSZXZva2VDZXJ0aWZpY2F0ZVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIOCgZzZXJpYWwYAiABKAkSDgoGcmVhc29uGAMgASgJIlcKGVJldm9rZUNlcnRpZmljYXRlUmVzcG9uc2USOgoLY2VydGlmaWNhdGUYASABKAsyJS5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuQ2VydGlmaWNhdGUiQAoXTGlzdENlcnRpZmljYXRlc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkicAoYTGlzdENlcnRpZmljYXRlc1Jlc3BvbnNlEjsKDGNlcnRpZmljYXRlcxgBIAMoCzIlLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5DZXJ0aWZpY2F0ZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiJwoVR2V0Q2VydGlmaWNhdGVSZXF1ZXN0Eg4KBnNlcmlhbBgBIAEoCSJUChZHZXRDZXJ0aWZpY2F0ZVJlc3BvbnNlEjoKC2NlcnRpZmljYXRlGAEgASgLMiUuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkNlcnRpZmljYXRlIjMKIEdldEF0dGVzdGF0aW9uQ2VydGlmaWNhdGVSZXF1ZXN0Eg8KB3ZlcnNpb24YASABKA0iPgohR2V0QXR0ZXN0YXRpb25DZXJ0aWZpY2F0ZVJlc3BvbnNlEhkKEWNlcnRpZmljYXRlX2NoYWluGAEgASgJIhcKFUdldFRydXN0QnVuZGxlUmVxdWVzdCIuChZHZXRUcnVzdEJ1bmRsZVJlc3BvbnNlEhQKDHRydXN0X2J1bmRsZRgBIAEoCSIlCiNHZXRDZXJ0aWZpY2F0ZVJldm9jYXRpb25MaXN0UmVxdWVzdCJMCiRHZXRDZXJ0aWZpY2F0ZVJldm9jYXRpb25MaXN0UmVzcG9uc2USJAocY2VydGlmaWNhdGVfcmV2b2NhdGlvbl9saXN0cxgBIAEoCSJSChdTeW5jaHJvbml6ZVRydXN0UmVxdWVzdBIcChRsb2FkZWRfYnVuZGxlX3NoYTI1NhgBIAEoCRIZChFib290c3RyYXBfZHJvcHBlZBgCIAEoCCKBAQoYU3luY2hyb25pemVUcnVzdFJlc3BvbnNlEhQKDHRydXN0X2J1bmRsZRgBIAEoCRIRCglyZW5ld19ub3cYAiABKAgSFgoOZHJvcF9ib290c3RyYXAYAyABKAgSDwoHc2V0dGxlZBgEIAEoCBITCgt3YWl0aW5nX2ZvchgFIAMoCTLICQoSQ2VydGlmaWNhdGVTZXJ2aWNlEn4KEElzc3VlQ2VydGlmaWNhdGUSMS5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuSXNzdWVDZXJ0aWZpY2F0ZVJlcXVlc3QaMi5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuSXNzdWVDZXJ0aWZpY2F0ZVJlc3BvbnNlIgOQAgISeQoQUmVuZXdDZXJ0aWZpY2F0ZRIxLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5SZW5ld0NlcnRpZmljYXRlUmVxdWVzdBoyLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5SZW5ld0NlcnRpZmljYXRlUmVzcG9uc2USgQEKEVJldm9rZUNlcnRpZmljYXRlEjIuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLlJldm9rZUNlcnRpZmljYXRlUmVxdWVzdBozLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5SZXZva2VDZXJ0aWZpY2F0ZVJlc3BvbnNlIgOQAgISfgoQTGlzdENlcnRpZmljYXRlcxIxLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5MaXN0Q2VydGlmaWNhdGVzUmVxdWVzdBoyLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5MaXN0Q2VydGlmaWNhdGVzUmVzcG9uc2UiA5ACARJ4Cg5HZXRDZXJ0aWZpY2F0ZRIvLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5HZXRDZXJ0aWZpY2F0ZVJlcXVlc3QaMC5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuR2V0Q2VydGlmaWNhdGVSZXNwb25zZSIDkAIBEpkBChlHZXRBdHRlc3RhdGlvbkNlcnRpZmljYXRlEjouY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkdldEF0dGVzdGF0aW9uQ2VydGlmaWNhdGVSZXF1ZXN0GjsuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkdldEF0dGVzdGF0aW9uQ2VydGlmaWNhdGVSZXNwb25zZSIDkAICEngKDkdldFRydXN0QnVuZGxlEi8uY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkdldFRydXN0QnVuZGxlUmVxdWVzdBowLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5HZXRUcnVzdEJ1bmRsZVJlc3BvbnNlIgOQAgESogEKHEdldENlcnRpZmljYXRlUmV2b2NhdGlvbkxpc3QSPS5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuR2V0Q2VydGlmaWNhdGVSZXZvY2F0aW9uTGlzdFJlcXVlc3QaPi5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuR2V0Q2VydGlmaWNhdGVSZXZvY2F0aW9uTGlzdFJlc3BvbnNlIgOQAgESfgoQU3luY2hyb25pemVUcnVzdBIxLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5TeW5jaHJvbml6ZVRydXN0UmVxdWVzdBoyLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5TeW5jaHJvbml6ZVRydXN0UmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("CipjbGF2aWdlci9kaXN0cmlidXRpb24vdjEvY2VydGlmaWNhdGUucHJvdG8SGGNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MSKyAgoLQ2VydGlmaWNhdGUSDgoGc2VyaWFsGAEgASgJEg8KB3N1YmplY3QYAiABKAkSDQoFbmFtZXMYAyADKAkSDwoHcHJvZmlsZRgEIAEoCRIUCgxyZXF1ZXN0ZWRfYnkYBSABKAkSLgoKbm90X2JlZm9yZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJbm90X2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVzdGF0ZRgIIAEoCRIuCgpyZXZva2VkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIZChFyZXZvY2F0aW9uX3JlYXNvbhgKIAEoCRITCgtjZXJ0aWZpY2F0ZRgLIAEoCSJ9ChdJc3N1ZUNlcnRpZmljYXRlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEiMKG2NlcnRpZmljYXRlX3NpZ25pbmdfcmVxdWVzdBgCIAEoDBIPCgdwcm9maWxlGAMgASgJEhgKEGxpZmV0aW1lX3NlY29uZHMYBCABKAQicwoYSXNzdWVDZXJ0aWZpY2F0ZVJlc3BvbnNlEg4KBnNlcmlhbBgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCRIsCghyZW5ld19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAifwoZUmVxdWVzdENlcnRpZmljYXRlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEiMKG2NlcnRpZmljYXRlX3NpZ25pbmdfcmVxdWVzdBgCIAEoDBIPCgdwcm9maWxlGAMgASgJEhgKEGxpZmV0aW1lX3NlY29uZHMYBCABKAQidQoaUmVxdWVzdENlcnRpZmljYXRlUmVzcG9uc2USDgoGc2VyaWFsGAEgASgJEhkKEWNlcnRpZmljYXRlX2NoYWluGAIgASgJEiwKCHJlbmV3X2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI+ChdSZW5ld0NlcnRpZmljYXRlUmVxdWVzdBIjChtjZXJ0aWZpY2F0ZV9zaWduaW5nX3JlcXVlc3QYASABKAwicwoYUmVuZXdDZXJ0aWZpY2F0ZVJlc3BvbnNlEg4KBnNlcmlhbBgBIAEoCRIZChFjZXJ0aWZpY2F0ZV9jaGFpbhgCIAEoCRIsCghyZW5ld19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiTgoYUmV2b2tlQ2VydGlmaWNhdGVSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDgoGc2VyaWFsGAIgASgJEg4KBnJlYXNvbhgDIAEoCSJXChlSZXZva2VDZXJ0aWZpY2F0ZVJlc3BvbnNlEjoKC2NlcnRpZmljYXRlGAEgASgLMiUuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkNlcnRpZmljYXRlIlAKFlJldm9rZVB1YmxpY0tleVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRISCgpwdWJsaWNfa2V5GAIgASgMEg4KBnJlYXNvbhgDIAEoCSJSChdSZXZva2VQdWJsaWNLZXlSZXNwb25zZRIZChFwdWJsaWNfa2V5X3NoYTI1NhgBIAEoCRIcChRjZXJ0aWZpY2F0ZXNfcmV2b2tlZBgCIAEoDSJAChdMaXN0Q2VydGlmaWNhdGVzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCSJwChhMaXN0Q2VydGlmaWNhdGVzUmVzcG9uc2USOwoMY2VydGlmaWNhdGVzGAEgAygLMiUuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkNlcnRpZmljYXRlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSInChVHZXRDZXJ0aWZpY2F0ZVJlcXVlc3QSDgoGc2VyaWFsGAEgASgJIlQKFkdldENlcnRpZmljYXRlUmVzcG9uc2USOgoLY2VydGlmaWNhdGUYASABKAsyJS5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuQ2VydGlmaWNhdGUiMwogR2V0QXR0ZXN0YXRpb25DZXJ0aWZpY2F0ZVJlcXVlc3QSDwoHdmVyc2lvbhgBIAEoDSI+CiFHZXRBdHRlc3RhdGlvbkNlcnRpZmljYXRlUmVzcG9uc2USGQoRY2VydGlmaWNhdGVfY2hhaW4YASABKAkiFwoVR2V0VHJ1c3RCdW5kbGVSZXF1ZXN0Ii4KFkdldFRydXN0QnVuZGxlUmVzcG9uc2USFAoMdHJ1c3RfYnVuZGxlGAEgASgJIiUKI0dldENlcnRpZmljYXRlUmV2b2NhdGlvbkxpc3RSZXF1ZXN0IkwKJEdldENlcnRpZmljYXRlUmV2b2NhdGlvbkxpc3RSZXNwb25zZRIkChxjZXJ0aWZpY2F0ZV9yZXZvY2F0aW9uX2xpc3RzGAEgASgJIlIKF1N5bmNocm9uaXplVHJ1c3RSZXF1ZXN0EhwKFGxvYWRlZF9idW5kbGVfc2hhMjU2GAEgASgJEhkKEWJvb3RzdHJhcF9kcm9wcGVkGAIgASgIIq8BChhTeW5jaHJvbml6ZVRydXN0UmVzcG9uc2USFAoMdHJ1c3RfYnVuZGxlGAEgASgJEhEKCXJlbmV3X25vdxgCIAEoCBIWCg5kcm9wX2Jvb3RzdHJhcBgDIAEoCBIPCgdzZXR0bGVkGAQgASgIEhMKC3dhaXRpbmdfZm9yGAUgAygJEiwKCHJlbmV3X2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDLMCwoSQ2VydGlmaWNhdGVTZXJ2aWNlEn4KEElzc3VlQ2VydGlmaWNhdGUSMS5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuSXNzdWVDZXJ0aWZpY2F0ZVJlcXVlc3QaMi5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuSXNzdWVDZXJ0aWZpY2F0ZVJlc3BvbnNlIgOQAgIShAEKElJlcXVlc3RDZXJ0aWZpY2F0ZRIzLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5SZXF1ZXN0Q2VydGlmaWNhdGVSZXF1ZXN0GjQuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLlJlcXVlc3RDZXJ0aWZpY2F0ZVJlc3BvbnNlIgOQAgISeQoQUmVuZXdDZXJ0aWZpY2F0ZRIxLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5SZW5ld0NlcnRpZmljYXRlUmVxdWVzdBoyLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5SZW5ld0NlcnRpZmljYXRlUmVzcG9uc2USgQEKEVJldm9rZUNlcnRpZmljYXRlEjIuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLlJldm9rZUNlcnRpZmljYXRlUmVxdWVzdBozLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5SZXZva2VDZXJ0aWZpY2F0ZVJlc3BvbnNlIgOQAgISewoPUmV2b2tlUHVibGljS2V5EjAuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLlJldm9rZVB1YmxpY0tleVJlcXVlc3QaMS5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuUmV2b2tlUHVibGljS2V5UmVzcG9uc2UiA5ACAhJ+ChBMaXN0Q2VydGlmaWNhdGVzEjEuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkxpc3RDZXJ0aWZpY2F0ZXNSZXF1ZXN0GjIuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkxpc3RDZXJ0aWZpY2F0ZXNSZXNwb25zZSIDkAIBEngKDkdldENlcnRpZmljYXRlEi8uY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkdldENlcnRpZmljYXRlUmVxdWVzdBowLmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5HZXRDZXJ0aWZpY2F0ZVJlc3BvbnNlIgOQAgESmQEKGUdldEF0dGVzdGF0aW9uQ2VydGlmaWNhdGUSOi5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuR2V0QXR0ZXN0YXRpb25DZXJ0aWZpY2F0ZVJlcXVlc3QaOy5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuR2V0QXR0ZXN0YXRpb25DZXJ0aWZpY2F0ZVJlc3BvbnNlIgOQAgISeAoOR2V0VHJ1c3RCdW5kbGUSLy5jbGF2aWdlci5kaXN0cmlidXRpb24udjEuR2V0VHJ1c3RCdW5kbGVSZXF1ZXN0GjAuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLkdldFRydXN0QnVuZGxlUmVzcG9uc2UiA5ACARKiAQocR2V0Q2VydGlmaWNhdGVSZXZvY2F0aW9uTGlzdBI9LmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5HZXRDZXJ0aWZpY2F0ZVJldm9jYXRpb25MaXN0UmVxdWVzdBo+LmNsYXZpZ2VyLmRpc3RyaWJ1dGlvbi52MS5HZXRDZXJ0aWZpY2F0ZVJldm9jYXRpb25MaXN0UmVzcG9uc2UiA5ACARJ+ChBTeW5jaHJvbml6ZVRydXN0EjEuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLlN5bmNocm9uaXplVHJ1c3RSZXF1ZXN0GjIuY2xhdmlnZXIuZGlzdHJpYnV0aW9uLnYxLlN5bmNocm9uaXplVHJ1c3RSZXNwb25zZSIDkAICYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message claviger.distribution.v1.Certificate
@@ -104,7 +104,7 @@ export type IssueCertificateRequest = Message<"claviger.distribution.v1.IssueCer
   certificateSigningRequest: Uint8Array;
 
   /**
-   * "server", "client" or "workload".
+   * "server", "client", "workload", or one that an administrator made.
    *
    * @generated from field: string profile = 3;
    */
@@ -140,6 +140,13 @@ export type IssueCertificateResponse = Message<"claviger.distribution.v1.IssueCe
    * @generated from field: string certificate_chain = 2;
    */
   certificateChain: string;
+
+  /**
+   * When to renew: around two thirds of its life, not at the same moment for all.
+   *
+   * @generated from field: google.protobuf.Timestamp renew_at = 3;
+   */
+  renewAt?: Timestamp | undefined;
 };
 
 /**
@@ -148,6 +155,71 @@ export type IssueCertificateResponse = Message<"claviger.distribution.v1.IssueCe
  */
 export const IssueCertificateResponseSchema: GenMessage<IssueCertificateResponse> = /*@__PURE__*/
   messageDesc(file_claviger_distribution_v1_certificate, 2);
+
+/**
+ * @generated from message claviger.distribution.v1.RequestCertificateRequest
+ */
+export type RequestCertificateRequest = Message<"claviger.distribution.v1.RequestCertificateRequest"> & {
+  /**
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * PKCS #10, DER or PEM.
+   *
+   * @generated from field: bytes certificate_signing_request = 2;
+   */
+  certificateSigningRequest: Uint8Array;
+
+  /**
+   * "server", "client", or one that an administrator made.
+   *
+   * @generated from field: string profile = 3;
+   */
+  profile: string;
+
+  /**
+   * @generated from field: uint64 lifetime_seconds = 4;
+   */
+  lifetimeSeconds: bigint;
+};
+
+/**
+ * Describes the message claviger.distribution.v1.RequestCertificateRequest.
+ * Use `create(RequestCertificateRequestSchema)` to create a new message.
+ */
+export const RequestCertificateRequestSchema: GenMessage<RequestCertificateRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_distribution_v1_certificate, 3);
+
+/**
+ * @generated from message claviger.distribution.v1.RequestCertificateResponse
+ */
+export type RequestCertificateResponse = Message<"claviger.distribution.v1.RequestCertificateResponse"> & {
+  /**
+   * @generated from field: string serial = 1;
+   */
+  serial: string;
+
+  /**
+   * PEM, leaf first, without the root.
+   *
+   * @generated from field: string certificate_chain = 2;
+   */
+  certificateChain: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp renew_at = 3;
+   */
+  renewAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message claviger.distribution.v1.RequestCertificateResponse.
+ * Use `create(RequestCertificateResponseSchema)` to create a new message.
+ */
+export const RequestCertificateResponseSchema: GenMessage<RequestCertificateResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_distribution_v1_certificate, 4);
 
 /**
  * @generated from message claviger.distribution.v1.RenewCertificateRequest
@@ -164,7 +236,7 @@ export type RenewCertificateRequest = Message<"claviger.distribution.v1.RenewCer
  * Use `create(RenewCertificateRequestSchema)` to create a new message.
  */
 export const RenewCertificateRequestSchema: GenMessage<RenewCertificateRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 3);
+  messageDesc(file_claviger_distribution_v1_certificate, 5);
 
 /**
  * @generated from message claviger.distribution.v1.RenewCertificateResponse
@@ -179,6 +251,13 @@ export type RenewCertificateResponse = Message<"claviger.distribution.v1.RenewCe
    * @generated from field: string certificate_chain = 2;
    */
   certificateChain: string;
+
+  /**
+   * As IssueCertificateResponse has it.
+   *
+   * @generated from field: google.protobuf.Timestamp renew_at = 3;
+   */
+  renewAt?: Timestamp | undefined;
 };
 
 /**
@@ -186,7 +265,7 @@ export type RenewCertificateResponse = Message<"claviger.distribution.v1.RenewCe
  * Use `create(RenewCertificateResponseSchema)` to create a new message.
  */
 export const RenewCertificateResponseSchema: GenMessage<RenewCertificateResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 4);
+  messageDesc(file_claviger_distribution_v1_certificate, 6);
 
 /**
  * @generated from message claviger.distribution.v1.RevokeCertificateRequest
@@ -203,7 +282,8 @@ export type RevokeCertificateRequest = Message<"claviger.distribution.v1.RevokeC
   serial: string;
 
   /**
-   * An RFC 5280 reason name.
+   * An RFC 5280 reason name. certificateHold can be ended, by removeFromCRL. With keyCompromise every certificate
+   * of the same key is revoked.
    *
    * @generated from field: string reason = 3;
    */
@@ -215,7 +295,7 @@ export type RevokeCertificateRequest = Message<"claviger.distribution.v1.RevokeC
  * Use `create(RevokeCertificateRequestSchema)` to create a new message.
  */
 export const RevokeCertificateRequestSchema: GenMessage<RevokeCertificateRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 5);
+  messageDesc(file_claviger_distribution_v1_certificate, 7);
 
 /**
  * @generated from message claviger.distribution.v1.RevokeCertificateResponse
@@ -232,7 +312,62 @@ export type RevokeCertificateResponse = Message<"claviger.distribution.v1.Revoke
  * Use `create(RevokeCertificateResponseSchema)` to create a new message.
  */
 export const RevokeCertificateResponseSchema: GenMessage<RevokeCertificateResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 6);
+  messageDesc(file_claviger_distribution_v1_certificate, 8);
+
+/**
+ * @generated from message claviger.distribution.v1.RevokePublicKeyRequest
+ */
+export type RevokePublicKeyRequest = Message<"claviger.distribution.v1.RevokePublicKeyRequest"> & {
+  /**
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * SubjectPublicKeyInfo, DER or PEM; a certificate or a request of the key does as well.
+   *
+   * @generated from field: bytes public_key = 2;
+   */
+  publicKey: Uint8Array;
+
+  /**
+   * An RFC 5280 reason name; keyCompromise where empty.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message claviger.distribution.v1.RevokePublicKeyRequest.
+ * Use `create(RevokePublicKeyRequestSchema)` to create a new message.
+ */
+export const RevokePublicKeyRequestSchema: GenMessage<RevokePublicKeyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_distribution_v1_certificate, 9);
+
+/**
+ * @generated from message claviger.distribution.v1.RevokePublicKeyResponse
+ */
+export type RevokePublicKeyResponse = Message<"claviger.distribution.v1.RevokePublicKeyResponse"> & {
+  /**
+   * SHA-256 of the SubjectPublicKeyInfo, hexadecimal.
+   *
+   * @generated from field: string public_key_sha256 = 1;
+   */
+  publicKeySha256: string;
+
+  /**
+   * @generated from field: uint32 certificates_revoked = 2;
+   */
+  certificatesRevoked: number;
+};
+
+/**
+ * Describes the message claviger.distribution.v1.RevokePublicKeyResponse.
+ * Use `create(RevokePublicKeyResponseSchema)` to create a new message.
+ */
+export const RevokePublicKeyResponseSchema: GenMessage<RevokePublicKeyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_distribution_v1_certificate, 10);
 
 /**
  * @generated from message claviger.distribution.v1.ListCertificatesRequest
@@ -254,7 +389,7 @@ export type ListCertificatesRequest = Message<"claviger.distribution.v1.ListCert
  * Use `create(ListCertificatesRequestSchema)` to create a new message.
  */
 export const ListCertificatesRequestSchema: GenMessage<ListCertificatesRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 7);
+  messageDesc(file_claviger_distribution_v1_certificate, 11);
 
 /**
  * @generated from message claviger.distribution.v1.ListCertificatesResponse
@@ -276,7 +411,7 @@ export type ListCertificatesResponse = Message<"claviger.distribution.v1.ListCer
  * Use `create(ListCertificatesResponseSchema)` to create a new message.
  */
 export const ListCertificatesResponseSchema: GenMessage<ListCertificatesResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 8);
+  messageDesc(file_claviger_distribution_v1_certificate, 12);
 
 /**
  * @generated from message claviger.distribution.v1.GetCertificateRequest
@@ -293,7 +428,7 @@ export type GetCertificateRequest = Message<"claviger.distribution.v1.GetCertifi
  * Use `create(GetCertificateRequestSchema)` to create a new message.
  */
 export const GetCertificateRequestSchema: GenMessage<GetCertificateRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 9);
+  messageDesc(file_claviger_distribution_v1_certificate, 13);
 
 /**
  * @generated from message claviger.distribution.v1.GetCertificateResponse
@@ -310,7 +445,7 @@ export type GetCertificateResponse = Message<"claviger.distribution.v1.GetCertif
  * Use `create(GetCertificateResponseSchema)` to create a new message.
  */
 export const GetCertificateResponseSchema: GenMessage<GetCertificateResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 10);
+  messageDesc(file_claviger_distribution_v1_certificate, 14);
 
 /**
  * @generated from message claviger.distribution.v1.GetAttestationCertificateRequest
@@ -329,7 +464,7 @@ export type GetAttestationCertificateRequest = Message<"claviger.distribution.v1
  * Use `create(GetAttestationCertificateRequestSchema)` to create a new message.
  */
 export const GetAttestationCertificateRequestSchema: GenMessage<GetAttestationCertificateRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 11);
+  messageDesc(file_claviger_distribution_v1_certificate, 15);
 
 /**
  * @generated from message claviger.distribution.v1.GetAttestationCertificateResponse
@@ -348,7 +483,7 @@ export type GetAttestationCertificateResponse = Message<"claviger.distribution.v
  * Use `create(GetAttestationCertificateResponseSchema)` to create a new message.
  */
 export const GetAttestationCertificateResponseSchema: GenMessage<GetAttestationCertificateResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 12);
+  messageDesc(file_claviger_distribution_v1_certificate, 16);
 
 /**
  * @generated from message claviger.distribution.v1.GetTrustBundleRequest
@@ -361,7 +496,7 @@ export type GetTrustBundleRequest = Message<"claviger.distribution.v1.GetTrustBu
  * Use `create(GetTrustBundleRequestSchema)` to create a new message.
  */
 export const GetTrustBundleRequestSchema: GenMessage<GetTrustBundleRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 13);
+  messageDesc(file_claviger_distribution_v1_certificate, 17);
 
 /**
  * @generated from message claviger.distribution.v1.GetTrustBundleResponse
@@ -380,7 +515,7 @@ export type GetTrustBundleResponse = Message<"claviger.distribution.v1.GetTrustB
  * Use `create(GetTrustBundleResponseSchema)` to create a new message.
  */
 export const GetTrustBundleResponseSchema: GenMessage<GetTrustBundleResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 14);
+  messageDesc(file_claviger_distribution_v1_certificate, 18);
 
 /**
  * @generated from message claviger.distribution.v1.GetCertificateRevocationListRequest
@@ -393,7 +528,7 @@ export type GetCertificateRevocationListRequest = Message<"claviger.distribution
  * Use `create(GetCertificateRevocationListRequestSchema)` to create a new message.
  */
 export const GetCertificateRevocationListRequestSchema: GenMessage<GetCertificateRevocationListRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 15);
+  messageDesc(file_claviger_distribution_v1_certificate, 19);
 
 /**
  * @generated from message claviger.distribution.v1.GetCertificateRevocationListResponse
@@ -412,7 +547,7 @@ export type GetCertificateRevocationListResponse = Message<"claviger.distributio
  * Use `create(GetCertificateRevocationListResponseSchema)` to create a new message.
  */
 export const GetCertificateRevocationListResponseSchema: GenMessage<GetCertificateRevocationListResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 16);
+  messageDesc(file_claviger_distribution_v1_certificate, 20);
 
 /**
  * @generated from message claviger.distribution.v1.SynchronizeTrustRequest
@@ -438,7 +573,7 @@ export type SynchronizeTrustRequest = Message<"claviger.distribution.v1.Synchron
  * Use `create(SynchronizeTrustRequestSchema)` to create a new message.
  */
 export const SynchronizeTrustRequestSchema: GenMessage<SynchronizeTrustRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 17);
+  messageDesc(file_claviger_distribution_v1_certificate, 21);
 
 /**
  * @generated from message claviger.distribution.v1.SynchronizeTrustResponse
@@ -450,7 +585,7 @@ export type SynchronizeTrustResponse = Message<"claviger.distribution.v1.Synchro
   trustBundle: string;
 
   /**
-   * Every service trusts the bundle: the caller should renew its certificate now.
+   * The caller should renew its certificate now: a new generation of the CA signs, and everybody can verify it.
    *
    * @generated from field: bool renew_now = 2;
    */
@@ -476,6 +611,13 @@ export type SynchronizeTrustResponse = Message<"claviger.distribution.v1.Synchro
    * @generated from field: repeated string waiting_for = 5;
    */
   waitingFor: string[];
+
+  /**
+   * When to renew the certificate that was shown; absent where it is not known here.
+   *
+   * @generated from field: google.protobuf.Timestamp renew_at = 6;
+   */
+  renewAt?: Timestamp | undefined;
 };
 
 /**
@@ -483,7 +625,7 @@ export type SynchronizeTrustResponse = Message<"claviger.distribution.v1.Synchro
  * Use `create(SynchronizeTrustResponseSchema)` to create a new message.
  */
 export const SynchronizeTrustResponseSchema: GenMessage<SynchronizeTrustResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_distribution_v1_certificate, 18);
+  messageDesc(file_claviger_distribution_v1_certificate, 22);
 
 /**
  * CertificateService is Claviger's certification authority.
@@ -498,6 +640,16 @@ export const CertificateService: GenService<{
     methodKind: "unary";
     input: typeof IssueCertificateRequestSchema;
     output: typeof IssueCertificateResponseSchema;
+  },
+  /**
+   * For a caller without the permission to issue: names that a rule lets it have, and no others.
+   *
+   * @generated from rpc claviger.distribution.v1.CertificateService.RequestCertificate
+   */
+  requestCertificate: {
+    methodKind: "unary";
+    input: typeof RequestCertificateRequestSchema;
+    output: typeof RequestCertificateResponseSchema;
   },
   /**
    * A new certificate for the caller's own identity, over mTLS with the old one, for a new key.
@@ -516,6 +668,16 @@ export const CertificateService: GenService<{
     methodKind: "unary";
     input: typeof RevokeCertificateRequestSchema;
     output: typeof RevokeCertificateResponseSchema;
+  },
+  /**
+   * Ends a public key: its certificates are revoked, and it gets none any more.
+   *
+   * @generated from rpc claviger.distribution.v1.CertificateService.RevokePublicKey
+   */
+  revokePublicKey: {
+    methodKind: "unary";
+    input: typeof RevokePublicKeyRequestSchema;
+    output: typeof RevokePublicKeyResponseSchema;
   },
   /**
    * @generated from rpc claviger.distribution.v1.CertificateService.ListCertificates
@@ -560,7 +722,7 @@ export const CertificateService: GenService<{
     output: typeof GetCertificateRevocationListResponseSchema;
   },
   /**
-   * Claviger's own services only: which bundle the caller trusts now, and what it should do next.
+   * Which bundle the caller trusts now, and what it should do next.
    *
    * @generated from rpc claviger.distribution.v1.CertificateService.SynchronizeTrust
    */

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/storage/v1/key.proto.
  */
 export const file_claviger_storage_v1_key: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jbGF2aWdlci9zdG9yYWdlL3YxL2tleS5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSKYAQoHS2V5cmluZxIMCgRuYW1lGAEgASgJEi4KCmNyZWF0ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYAyABKAkSOwoLZ2VuZXJhdGlvbnMYBCADKAsyJi5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmdHZW5lcmF0aW9uIs8BChFLZXlyaW5nR2VuZXJhdGlvbhISCgpnZW5lcmF0aW9uGAEgASgNEi4KCmNyZWF0ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxkZXN0cm95ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDm1hdGVyaWFsc19sZWZ0GAUgASgEIukCCgNLZXkSDAoEbmFtZRgBIAEoCRIKCgJpZBgCIAEoCRIPCgdwdXJwb3NlGAMgASgJEhEKCWFsZ29yaXRobRgEIAEoCRISCgpwcm90ZWN0aW9uGAUgASgJEhIKCmV4cG9ydGFibGUYBiABKAgSDQoFc3RhdGUYByABKAkSFwoPY3VycmVudF92ZXJzaW9uGAggASgNEg0KBW93bmVyGAkgASgJEi4KCmNyZWF0ZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmRlc3Ryb3lfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKEmRlc3Ryb3lfYWZ0ZXJfZGF5cxgMIAEoDRIfChdyb3RhdGlvbl9wZXJpb2Rfc2Vjb25kcxgNIAEoBBIoCgVob2xkcxgOIAMoCzIZLmNsYXZpZ2VyLnN0b3JhZ2UudjEuSG9sZCJhCgRIb2xkEgoKAmlkGAEgASgJEg4KBmhvbGRlchgCIAEoCRIOCgZyZWFzb24YAyABKAkSLQoJcGxhY2VkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKWAQoKS2V5VmVyc2lvbhIPCgd2ZXJzaW9uGAEgASgNEg0KBXN0YXRlGAIgASgJEi4KCmNyZWF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2N1cnJlbnQYBCABKAgSFQoNdXNlc19yZXNlcnZlZBgFIAEoBBIQCgh1c2VzX21heBgGIAEoBCI8ChNMaXN0S2V5cmluZ3NSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJIl8KFExpc3RLZXlyaW5nc1Jlc3BvbnNlEi4KCGtleXJpbmdzGAEgAygLMhwuY2xhdmlnZXIuc3RvcmFnZS52MS5LZXlyaW5nEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIhChFHZXRLZXlyaW5nUmVxdWVzdBIMCgRuYW1lGAEgASgJIkMKEkdldEtleXJpbmdSZXNwb25zZRItCgdrZXlyaW5nGAEgASgLMhwuY2xhdmlnZXIuc3RvcmFnZS52MS5LZXlyaW5nIkkKD0xpc3RLZXlzUmVxdWVzdBIPCgdrZXlyaW5nGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIlMKEExpc3RLZXlzUmVzcG9uc2USJgoEa2V5cxgBIAMoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIdCg1HZXRLZXlSZXF1ZXN0EgwKBG5hbWUYASABKAkiNwoOR2V0S2V5UmVzcG9uc2USJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkiTQoWTGlzdEtleVZlcnNpb25zUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJImUKF0xpc3RLZXlWZXJzaW9uc1Jlc3BvbnNlEjEKCHZlcnNpb25zGAEgAygLMh8uY2xhdmlnZXIuc3RvcmFnZS52MS5LZXlWZXJzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJpChVDaGFuZ2VLZXlTdGF0ZVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEg8KB3ZlcnNpb24YAyABKA0SDQoFc3RhdGUYBCABKAkSDgoGcmVhc29uGAUgASgJIj8KFkNoYW5nZUtleVN0YXRlUmVzcG9uc2USJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkiNQoRRGVzdHJveUtleVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJIjsKEkRlc3Ryb3lLZXlSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSI1ChFSZXN0b3JlS2V5UmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkiOwoSUmVzdG9yZUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5Il0KGFNldFJvdGF0aW9uUGVyaW9kUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSHwoXcm90YXRpb25fcGVyaW9kX3NlY29uZHMYAyABKAQiQgoZU2V0Um90YXRpb25QZXJpb2RSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSJEChBQbGFjZUhvbGRSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIOCgZyZWFzb24YAyABKAkiPAoRUGxhY2VIb2xkUmVzcG9uc2USJwoEaG9sZBgBIAEoCzIZLmNsYXZpZ2VyLnN0b3JhZ2UudjEuSG9sZCJHChJSZWxlYXNlSG9sZFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEg8KB2hvbGRfaWQYAyABKAkiFQoTUmVsZWFzZUhvbGRSZXNwb25zZTL8CAoKS2V5U2VydmljZRJoCgxMaXN0S2V5cmluZ3MSKC5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RLZXlyaW5nc1JlcXVlc3QaKS5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RLZXlyaW5nc1Jlc3BvbnNlIgOQAgESYgoKR2V0S2V5cmluZxImLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0S2V5cmluZ1JlcXVlc3QaJy5jbGF2aWdlci5zdG9yYWdlLnYxLkdldEtleXJpbmdSZXNwb25zZSIDkAIBElwKCExpc3RLZXlzEiQuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0S2V5c1JlcXVlc3QaJS5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RLZXlzUmVzcG9uc2UiA5ACARJWCgZHZXRLZXkSIi5jbGF2aWdlci5zdG9yYWdlLnYxLkdldEtleVJlcXVlc3QaIy5jbGF2aWdlci5zdG9yYWdlLnYxLkdldEtleVJlc3BvbnNlIgOQAgEScQoPTGlzdEtleVZlcnNpb25zEisuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0S2V5VmVyc2lvbnNSZXF1ZXN0GiwuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0S2V5VmVyc2lvbnNSZXNwb25zZSIDkAIBEm4KDkNoYW5nZUtleVN0YXRlEiouY2xhdmlnZXIuc3RvcmFnZS52MS5DaGFuZ2VLZXlTdGF0ZVJlcXVlc3QaKy5jbGF2aWdlci5zdG9yYWdlLnYxLkNoYW5nZUtleVN0YXRlUmVzcG9uc2UiA5ACAhJiCgpEZXN0cm95S2V5EiYuY2xhdmlnZXIuc3RvcmFnZS52MS5EZXN0cm95S2V5UmVxdWVzdBonLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRGVzdHJveUtleVJlc3BvbnNlIgOQAgISYgoKUmVzdG9yZUtleRImLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVzdG9yZUtleVJlcXVlc3QaJy5jbGF2aWdlci5zdG9yYWdlLnYxLlJlc3RvcmVLZXlSZXNwb25zZSIDkAICEncKEVNldFJvdGF0aW9uUGVyaW9kEi0uY2xhdmlnZXIuc3RvcmFnZS52MS5TZXRSb3RhdGlvblBlcmlvZFJlcXVlc3QaLi5jbGF2aWdlci5zdG9yYWdlLnYxLlNldFJvdGF0aW9uUGVyaW9kUmVzcG9uc2UiA5ACAhJfCglQbGFjZUhvbGQSJS5jbGF2aWdlci5zdG9yYWdlLnYxLlBsYWNlSG9sZFJlcXVlc3QaJi5jbGF2aWdlci5zdG9yYWdlLnYxLlBsYWNlSG9sZFJlc3BvbnNlIgOQAgISZQoLUmVsZWFzZUhvbGQSJy5jbGF2aWdlci5zdG9yYWdlLnYxLlJlbGVhc2VIb2xkUmVxdWVzdBooLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVsZWFzZUhvbGRSZXNwb25zZSIDkAICYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Ch1jbGF2aWdlci9zdG9yYWdlL3YxL2tleS5wcm90bxITY2xhdmlnZXIuc3RvcmFnZS52MSK4AQoHS2V5cmluZxIMCgRuYW1lGAEgASgJEi4KCmNyZWF0ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYAyABKAkSOwoLZ2VuZXJhdGlvbnMYBCADKAsyJi5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmdHZW5lcmF0aW9uEh4KFmRlc3Ryb3lfYWZ0ZXJfZGF5c19taW4YBSABKA0izwEKEUtleXJpbmdHZW5lcmF0aW9uEhIKCmdlbmVyYXRpb24YASABKA0SLgoKY3JlYXRlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGRlc3Ryb3llZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoObWF0ZXJpYWxzX2xlZnQYBSABKAQiuwUKA0tleRIMCgRuYW1lGAEgASgJEgoKAmlkGAIgASgJEg8KB3B1cnBvc2UYAyABKAkSEQoJYWxnb3JpdGhtGAQgASgJEhIKCnByb3RlY3Rpb24YBSABKAkSEgoKZXhwb3J0YWJsZRgGIAEoCBINCgVzdGF0ZRgHIAEoCRIXCg9jdXJyZW50X3ZlcnNpb24YCCABKA0SDQoFb3duZXIYCSABKAkSLgoKY3JlYXRlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZGVzdHJveV9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGgoSZGVzdHJveV9hZnRlcl9kYXlzGAwgASgNEh8KF3JvdGF0aW9uX3BlcmlvZF9zZWNvbmRzGA0gASgEEigKBWhvbGRzGA4gAygLMhkuY2xhdmlnZXIuc3RvcmFnZS52MS5Ib2xkEjQKBmxhYmVscxgPIAMoCzIkLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5LkxhYmVsc0VudHJ5EhMKC2Rlc2NyaXB0aW9uGBAgASgJEhIKCmNyZWF0ZWRfYnkYESABKAkSLwoLYWN0aXZhdGVfYXQYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWV4cGlyZV9hdBgTIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMc3RhdGVfcmVhc29uGBQgASgJEjQKEHN0YXRlX2NoYW5nZWRfYXQYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDmxhdGVzdF92ZXJzaW9uGBYgASgNGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEinwEKBEhvbGQSCgoCaWQYASABKAkSDgoGaG9sZGVyGAIgASgJEg4KBnJlYXNvbhgDIAEoCRItCglwbGFjZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGtpbmQYBSABKAkSLgoKZXhwaXJlc19hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAixgMKCktleVZlcnNpb24SDwoHdmVyc2lvbhgBIAEoDRINCgVzdGF0ZRgCIAEoCRIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjdXJyZW50GAQgASgIEhUKDXVzZXNfcmVzZXJ2ZWQYBSABKAQSEAoIdXNlc19tYXgYBiABKAQSLwoLYWN0aXZhdGVfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWV4cGlyZV9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMc3RhdGVfcmVhc29uGAkgASgJEjQKEHN0YXRlX2NoYW5nZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHVzZXMYCyABKAQSDwoHY2FsbGVycxgMIAEoDRIxCg1maXJzdF91c2VkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjwKE0xpc3RLZXlyaW5nc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkiXwoUTGlzdEtleXJpbmdzUmVzcG9uc2USLgoIa2V5cmluZ3MYASADKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmcSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiEKEUdldEtleXJpbmdSZXF1ZXN0EgwKBG5hbWUYASABKAkiQwoSR2V0S2V5cmluZ1Jlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmciyQEKD0xpc3RLZXlzUmVxdWVzdBIPCgdrZXlyaW5nGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEkAKBmxhYmVscxgEIAMoCzIwLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEtleXNSZXF1ZXN0LkxhYmVsc0VudHJ5Eg0KBW93bmVyGAUgASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiUwoQTGlzdEtleXNSZXNwb25zZRImCgRrZXlzGAEgAygLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIh0KDUdldEtleVJlcXVlc3QSDAoEbmFtZRgBIAEoCSI3Cg5HZXRLZXlSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSJNChZMaXN0S2V5VmVyc2lvbnNSZXF1ZXN0EgwKBG5hbWUYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiZQoXTGlzdEtleVZlcnNpb25zUmVzcG9uc2USMQoIdmVyc2lvbnMYASADKAsyHy5jbGF2aWdlci5zdG9yYWdlLnYxLktleVZlcnNpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImkKFUNoYW5nZUtleVN0YXRlUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSDwoHdmVyc2lvbhgDIAEoDRINCgVzdGF0ZRgEIAEoCRIOCgZyZWFzb24YBSABKAkiPwoWQ2hhbmdlS2V5U3RhdGVSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSI1ChFEZXN0cm95S2V5UmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkiOwoSRGVzdHJveUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5IjUKEVJlc3RvcmVLZXlSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEbmFtZRgCIAEoCSI7ChJSZXN0b3JlS2V5UmVzcG9uc2USJQoDa2V5GAEgASgLMhguY2xhdmlnZXIuc3RvcmFnZS52MS5LZXkiXQoYU2V0Um90YXRpb25QZXJpb2RSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIfChdyb3RhdGlvbl9wZXJpb2Rfc2Vjb25kcxgDIAEoBCJCChlTZXRSb3RhdGlvblBlcmlvZFJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5Ir4BChJTY2hlZHVsZUtleVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEg8KB3ZlcnNpb24YAyABKA0SLwoLYWN0aXZhdGVfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWV4cGlyZV9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNbmV2ZXJfZXhwaXJlcxgGIAEoCCI8ChNTY2hlZHVsZUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5IokCChJEZXNjcmliZUtleVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEkMKBmxhYmVscxgDIAMoCzIzLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRGVzY3JpYmVLZXlSZXF1ZXN0LkxhYmVsc0VudHJ5EhUKDXJlbW92ZV9sYWJlbHMYBCADKAkSEgoFb3duZXIYBSABKAlIAIgBARIYCgtkZXNjcmlwdGlvbhgGIAEoCUgBiAEBGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCAoGX293bmVyQg4KDF9kZXNjcmlwdGlvbiI8ChNEZXNjcmliZUtleVJlc3BvbnNlEiUKA2tleRgBIAEoCzIYLmNsYXZpZ2VyLnN0b3JhZ2UudjEuS2V5IjkKFURlc3Ryb3lIZWxkS2V5UmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkiPwoWRGVzdHJveUhlbGRLZXlSZXNwb25zZRIlCgNrZXkYASABKAsyGC5jbGF2aWdlci5zdG9yYWdlLnYxLktleSJaChZTZXRLZXlyaW5nRmxvb3JSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIeChZkZXN0cm95X2FmdGVyX2RheXNfbWluGAMgASgNIkgKF1NldEtleXJpbmdGbG9vclJlc3BvbnNlEi0KB2tleXJpbmcYASABKAsyHC5jbGF2aWdlci5zdG9yYWdlLnYxLktleXJpbmciXQoVTGlzdEtleUNhbGxlcnNSZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCSJiChZMaXN0S2V5Q2FsbGVyc1Jlc3BvbnNlEi8KB2NhbGxlcnMYASADKAsyHi5jbGF2aWdlci5zdG9yYWdlLnYxLktleUNhbGxlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkinwEKCUtleUNhbGxlchIPCgd2ZXJzaW9uGAEgASgNEg4KBmNhbGxlchgCIAEoCRIMCgR1c2VzGAMgASgEEjEKDWZpcnN0X3VzZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGxhc3RfdXNlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAikgEKEFBsYWNlSG9sZFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBnJlYXNvbhgDIAEoCRIMCgRraW5kGAQgASgJEg4KBmhvbGRlchgFIAEoCRIuCgpleHBpcmVzX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI8ChFQbGFjZUhvbGRSZXNwb25zZRInCgRob2xkGAEgASgLMhkuY2xhdmlnZXIuc3RvcmFnZS52MS5Ib2xkIkcKElJlbGVhc2VIb2xkUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSDwoHaG9sZF9pZBgDIAEoCSIVChNSZWxlYXNlSG9sZFJlc3BvbnNlMp0NCgpLZXlTZXJ2aWNlEmgKDExpc3RLZXlyaW5ncxIoLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEtleXJpbmdzUmVxdWVzdBopLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEtleXJpbmdzUmVzcG9uc2UiA5ACARJiCgpHZXRLZXlyaW5nEiYuY2xhdmlnZXIuc3RvcmFnZS52MS5HZXRLZXlyaW5nUmVxdWVzdBonLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0S2V5cmluZ1Jlc3BvbnNlIgOQAgESXAoITGlzdEtleXMSJC5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RLZXlzUmVxdWVzdBolLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEtleXNSZXNwb25zZSIDkAIBElYKBkdldEtleRIiLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0S2V5UmVxdWVzdBojLmNsYXZpZ2VyLnN0b3JhZ2UudjEuR2V0S2V5UmVzcG9uc2UiA5ACARJxCg9MaXN0S2V5VmVyc2lvbnMSKy5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RLZXlWZXJzaW9uc1JlcXVlc3QaLC5jbGF2aWdlci5zdG9yYWdlLnYxLkxpc3RLZXlWZXJzaW9uc1Jlc3BvbnNlIgOQAgESbgoOQ2hhbmdlS2V5U3RhdGUSKi5jbGF2aWdlci5zdG9yYWdlLnYxLkNoYW5nZUtleVN0YXRlUmVxdWVzdBorLmNsYXZpZ2VyLnN0b3JhZ2UudjEuQ2hhbmdlS2V5U3RhdGVSZXNwb25zZSIDkAICEmIKCkRlc3Ryb3lLZXkSJi5jbGF2aWdlci5zdG9yYWdlLnYxLkRlc3Ryb3lLZXlSZXF1ZXN0GicuY2xhdmlnZXIuc3RvcmFnZS52MS5EZXN0cm95S2V5UmVzcG9uc2UiA5ACAhJiCgpSZXN0b3JlS2V5EiYuY2xhdmlnZXIuc3RvcmFnZS52MS5SZXN0b3JlS2V5UmVxdWVzdBonLmNsYXZpZ2VyLnN0b3JhZ2UudjEuUmVzdG9yZUtleVJlc3BvbnNlIgOQAgISdwoRU2V0Um90YXRpb25QZXJpb2QSLS5jbGF2aWdlci5zdG9yYWdlLnYxLlNldFJvdGF0aW9uUGVyaW9kUmVxdWVzdBouLmNsYXZpZ2VyLnN0b3JhZ2UudjEuU2V0Um90YXRpb25QZXJpb2RSZXNwb25zZSIDkAICEmUKC1NjaGVkdWxlS2V5EicuY2xhdmlnZXIuc3RvcmFnZS52MS5TY2hlZHVsZUtleVJlcXVlc3QaKC5jbGF2aWdlci5zdG9yYWdlLnYxLlNjaGVkdWxlS2V5UmVzcG9uc2UiA5ACAhJlCgtEZXNjcmliZUtleRInLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRGVzY3JpYmVLZXlSZXF1ZXN0GiguY2xhdmlnZXIuc3RvcmFnZS52MS5EZXNjcmliZUtleVJlc3BvbnNlIgOQAgISbgoORGVzdHJveUhlbGRLZXkSKi5jbGF2aWdlci5zdG9yYWdlLnYxLkRlc3Ryb3lIZWxkS2V5UmVxdWVzdBorLmNsYXZpZ2VyLnN0b3JhZ2UudjEuRGVzdHJveUhlbGRLZXlSZXNwb25zZSIDkAICEnEKD1NldEtleXJpbmdGbG9vchIrLmNsYXZpZ2VyLnN0b3JhZ2UudjEuU2V0S2V5cmluZ0Zsb29yUmVxdWVzdBosLmNsYXZpZ2VyLnN0b3JhZ2UudjEuU2V0S2V5cmluZ0Zsb29yUmVzcG9uc2UiA5ACAhJuCg5MaXN0S2V5Q2FsbGVycxIqLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEtleUNhbGxlcnNSZXF1ZXN0GisuY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0S2V5Q2FsbGVyc1Jlc3BvbnNlIgOQAgESXwoJUGxhY2VIb2xkEiUuY2xhdmlnZXIuc3RvcmFnZS52MS5QbGFjZUhvbGRSZXF1ZXN0GiYuY2xhdmlnZXIuc3RvcmFnZS52MS5QbGFjZUhvbGRSZXNwb25zZSIDkAICEmUKC1JlbGVhc2VIb2xkEicuY2xhdmlnZXIuc3RvcmFnZS52MS5SZWxlYXNlSG9sZFJlcXVlc3QaKC5jbGF2aWdlci5zdG9yYWdlLnYxLlJlbGVhc2VIb2xkUmVzcG9uc2UiA5ACAmIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message claviger.storage.v1.Keyring
@@ -37,6 +37,13 @@ export type Keyring = Message<"claviger.storage.v1.Keyring"> & {
    * @generated from field: repeated claviger.storage.v1.KeyringGeneration generations = 4;
    */
   generations: KeyringGeneration[];
+
+  /**
+   * GetKeyring alone: the shortest destruction period of its keys; zero where nobody set one.
+   *
+   * @generated from field: uint32 destroy_after_days_min = 5;
+   */
+  destroyAfterDaysMin: number;
 };
 
 /**
@@ -176,9 +183,59 @@ export type Key = Message<"claviger.storage.v1.Key"> & {
   rotationPeriodSeconds: bigint;
 
   /**
+   * GetKey alone, and the answers to changes.
+   *
    * @generated from field: repeated claviger.storage.v1.Hold holds = 14;
    */
   holds: Hold[];
+
+  /**
+   * @generated from field: map<string, string> labels = 15;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * @generated from field: string description = 16;
+   */
+  description: string;
+
+  /**
+   * @generated from field: string created_by = 17;
+   */
+  createdBy: string;
+
+  /**
+   * Present where the key becomes active, or became so, on a day of its own.
+   *
+   * @generated from field: google.protobuf.Timestamp activate_at = 18;
+   */
+  activateAt?: Timestamp | undefined;
+
+  /**
+   * Present where it is deactivated by itself on that day.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_at = 19;
+   */
+  expireAt?: Timestamp | undefined;
+
+  /**
+   * Why it is in its state (docs/ARCHITECTURE.md), and since when; absent where it never changed.
+   *
+   * @generated from field: string state_reason = 20;
+   */
+  stateReason: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp state_changed_at = 21;
+   */
+  stateChangedAt?: Timestamp | undefined;
+
+  /**
+   * The newest there is. Greater than the current one while a version waits for its activation.
+   *
+   * @generated from field: uint32 latest_version = 22;
+   */
+  latestVersion: number;
 };
 
 /**
@@ -211,6 +268,20 @@ export type Hold = Message<"claviger.storage.v1.Hold"> & {
    * @generated from field: google.protobuf.Timestamp placed_at = 4;
    */
   placedAt?: Timestamp | undefined;
+
+  /**
+   * "hold", "consumer", "legal", "certificate" or "campaign".
+   *
+   * @generated from field: string kind = 5;
+   */
+  kind: string;
+
+  /**
+   * Present where it ends by itself.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 6;
+   */
+  expiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -255,6 +326,48 @@ export type KeyVersion = Message<"claviger.storage.v1.KeyVersion"> & {
    * @generated from field: uint64 uses_max = 6;
    */
   usesMax: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp activate_at = 7;
+   */
+  activateAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expire_at = 8;
+   */
+  expireAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string state_reason = 9;
+   */
+  stateReason: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp state_changed_at = 10;
+   */
+  stateChangedAt?: Timestamp | undefined;
+
+  /**
+   * ListKeyVersions alone: how often it was used, as far as is known, by how many, and when first and last.
+   *
+   * @generated from field: uint64 uses = 11;
+   */
+  uses: bigint;
+
+  /**
+   * @generated from field: uint32 callers = 12;
+   */
+  callers: number;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp first_used_at = 13;
+   */
+  firstUsedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_used_at = 14;
+   */
+  lastUsedAt?: Timestamp | undefined;
 };
 
 /**
@@ -364,6 +477,20 @@ export type ListKeysRequest = Message<"claviger.storage.v1.ListKeysRequest"> & {
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * Exactly these, all of them. At most 8.
+   *
+   * @generated from field: map<string, string> labels = 4;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Exactly this one, where not empty.
+   *
+   * @generated from field: string owner = 5;
+   */
+  owner: string;
 };
 
 /**
@@ -509,7 +636,7 @@ export type ChangeKeyStateRequest = Message<"claviger.storage.v1.ChangeKeyStateR
   state: string;
 
   /**
-   * An RFC 5280 reason name where the state is "compromised" or "deactivated".
+   * One of the names that fit the state (docs/ARCHITECTURE.md); "unspecified" where empty.
    *
    * @generated from field: string reason = 5;
    */
@@ -665,6 +792,318 @@ export const SetRotationPeriodResponseSchema: GenMessage<SetRotationPeriodRespon
   messageDesc(file_claviger_storage_v1_key, 22);
 
 /**
+ * @generated from message claviger.storage.v1.ScheduleKeyRequest
+ */
+export type ScheduleKeyRequest = Message<"claviger.storage.v1.ScheduleKeyRequest"> & {
+  /**
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Zero means the key as a whole.
+   *
+   * @generated from field: uint32 version = 3;
+   */
+  version: number;
+
+  /**
+   * Left as it is where absent. Only before the activation.
+   *
+   * @generated from field: google.protobuf.Timestamp activate_at = 4;
+   */
+  activateAt?: Timestamp | undefined;
+
+  /**
+   * Left as it is where absent.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_at = 5;
+   */
+  expireAt?: Timestamp | undefined;
+
+  /**
+   * Takes the date of expiry away.
+   *
+   * @generated from field: bool never_expires = 6;
+   */
+  neverExpires: boolean;
+};
+
+/**
+ * Describes the message claviger.storage.v1.ScheduleKeyRequest.
+ * Use `create(ScheduleKeyRequestSchema)` to create a new message.
+ */
+export const ScheduleKeyRequestSchema: GenMessage<ScheduleKeyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key, 23);
+
+/**
+ * @generated from message claviger.storage.v1.ScheduleKeyResponse
+ */
+export type ScheduleKeyResponse = Message<"claviger.storage.v1.ScheduleKeyResponse"> & {
+  /**
+   * @generated from field: claviger.storage.v1.Key key = 1;
+   */
+  key?: Key | undefined;
+};
+
+/**
+ * Describes the message claviger.storage.v1.ScheduleKeyResponse.
+ * Use `create(ScheduleKeyResponseSchema)` to create a new message.
+ */
+export const ScheduleKeyResponseSchema: GenMessage<ScheduleKeyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key, 24);
+
+/**
+ * @generated from message claviger.storage.v1.DescribeKeyRequest
+ */
+export type DescribeKeyRequest = Message<"claviger.storage.v1.DescribeKeyRequest"> & {
+  /**
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Added, or put in the place of those of the same name.
+   *
+   * @generated from field: map<string, string> labels = 3;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * @generated from field: repeated string remove_labels = 4;
+   */
+  removeLabels: string[];
+
+  /**
+   * Left as they are where absent.
+   *
+   * @generated from field: optional string owner = 5;
+   */
+  owner?: string | undefined;
+
+  /**
+   * @generated from field: optional string description = 6;
+   */
+  description?: string | undefined;
+};
+
+/**
+ * Describes the message claviger.storage.v1.DescribeKeyRequest.
+ * Use `create(DescribeKeyRequestSchema)` to create a new message.
+ */
+export const DescribeKeyRequestSchema: GenMessage<DescribeKeyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key, 25);
+
+/**
+ * @generated from message claviger.storage.v1.DescribeKeyResponse
+ */
+export type DescribeKeyResponse = Message<"claviger.storage.v1.DescribeKeyResponse"> & {
+  /**
+   * @generated from field: claviger.storage.v1.Key key = 1;
+   */
+  key?: Key | undefined;
+};
+
+/**
+ * Describes the message claviger.storage.v1.DescribeKeyResponse.
+ * Use `create(DescribeKeyResponseSchema)` to create a new message.
+ */
+export const DescribeKeyResponseSchema: GenMessage<DescribeKeyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key, 26);
+
+/**
+ * @generated from message claviger.storage.v1.DestroyHeldKeyRequest
+ */
+export type DestroyHeldKeyRequest = Message<"claviger.storage.v1.DestroyHeldKeyRequest"> & {
+  /**
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message claviger.storage.v1.DestroyHeldKeyRequest.
+ * Use `create(DestroyHeldKeyRequestSchema)` to create a new message.
+ */
+export const DestroyHeldKeyRequestSchema: GenMessage<DestroyHeldKeyRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key, 27);
+
+/**
+ * @generated from message claviger.storage.v1.DestroyHeldKeyResponse
+ */
+export type DestroyHeldKeyResponse = Message<"claviger.storage.v1.DestroyHeldKeyResponse"> & {
+  /**
+   * @generated from field: claviger.storage.v1.Key key = 1;
+   */
+  key?: Key | undefined;
+};
+
+/**
+ * Describes the message claviger.storage.v1.DestroyHeldKeyResponse.
+ * Use `create(DestroyHeldKeyResponseSchema)` to create a new message.
+ */
+export const DestroyHeldKeyResponseSchema: GenMessage<DestroyHeldKeyResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key, 28);
+
+/**
+ * @generated from message claviger.storage.v1.SetKeyringFloorRequest
+ */
+export type SetKeyringFloorRequest = Message<"claviger.storage.v1.SetKeyringFloorRequest"> & {
+  /**
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * 7 to 90; zero takes it away.
+   *
+   * @generated from field: uint32 destroy_after_days_min = 3;
+   */
+  destroyAfterDaysMin: number;
+};
+
+/**
+ * Describes the message claviger.storage.v1.SetKeyringFloorRequest.
+ * Use `create(SetKeyringFloorRequestSchema)` to create a new message.
+ */
+export const SetKeyringFloorRequestSchema: GenMessage<SetKeyringFloorRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key, 29);
+
+/**
+ * @generated from message claviger.storage.v1.SetKeyringFloorResponse
+ */
+export type SetKeyringFloorResponse = Message<"claviger.storage.v1.SetKeyringFloorResponse"> & {
+  /**
+   * @generated from field: claviger.storage.v1.Keyring keyring = 1;
+   */
+  keyring?: Keyring | undefined;
+};
+
+/**
+ * Describes the message claviger.storage.v1.SetKeyringFloorResponse.
+ * Use `create(SetKeyringFloorResponseSchema)` to create a new message.
+ */
+export const SetKeyringFloorResponseSchema: GenMessage<SetKeyringFloorResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key, 30);
+
+/**
+ * @generated from message claviger.storage.v1.ListKeyCallersRequest
+ */
+export type ListKeyCallersRequest = Message<"claviger.storage.v1.ListKeyCallersRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Zero: of every version.
+   *
+   * @generated from field: uint32 version = 2;
+   */
+  version: number;
+
+  /**
+   * @generated from field: uint32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListKeyCallersRequest.
+ * Use `create(ListKeyCallersRequestSchema)` to create a new message.
+ */
+export const ListKeyCallersRequestSchema: GenMessage<ListKeyCallersRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key, 31);
+
+/**
+ * @generated from message claviger.storage.v1.ListKeyCallersResponse
+ */
+export type ListKeyCallersResponse = Message<"claviger.storage.v1.ListKeyCallersResponse"> & {
+  /**
+   * By version; within one in no order of meaning.
+   *
+   * @generated from field: repeated claviger.storage.v1.KeyCaller callers = 1;
+   */
+  callers: KeyCaller[];
+
+  /**
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListKeyCallersResponse.
+ * Use `create(ListKeyCallersResponseSchema)` to create a new message.
+ */
+export const ListKeyCallersResponseSchema: GenMessage<ListKeyCallersResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key, 32);
+
+/**
+ * @generated from message claviger.storage.v1.KeyCaller
+ */
+export type KeyCaller = Message<"claviger.storage.v1.KeyCaller"> & {
+  /**
+   * @generated from field: uint32 version = 1;
+   */
+  version: number;
+
+  /**
+   * The SPIFFE URI. Empty: callers beyond the bound, counted together.
+   *
+   * @generated from field: string caller = 2;
+   */
+  caller: string;
+
+  /**
+   * @generated from field: uint64 uses = 3;
+   */
+  uses: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp first_used_at = 4;
+   */
+  firstUsedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_used_at = 5;
+   */
+  lastUsedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message claviger.storage.v1.KeyCaller.
+ * Use `create(KeyCallerSchema)` to create a new message.
+ */
+export const KeyCallerSchema: GenMessage<KeyCaller> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_key, 33);
+
+/**
  * @generated from message claviger.storage.v1.PlaceHoldRequest
  */
 export type PlaceHoldRequest = Message<"claviger.storage.v1.PlaceHoldRequest"> & {
@@ -682,6 +1121,27 @@ export type PlaceHoldRequest = Message<"claviger.storage.v1.PlaceHoldRequest"> &
    * @generated from field: string reason = 3;
    */
   reason: string;
+
+  /**
+   * "hold" where empty.
+   *
+   * @generated from field: string kind = 4;
+   */
+  kind: string;
+
+  /**
+   * The identity that depends on the key; the caller where empty. Only of kind "consumer".
+   *
+   * @generated from field: string holder = 5;
+   */
+  holder: string;
+
+  /**
+   * Where it ends by itself.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 6;
+   */
+  expiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -689,7 +1149,7 @@ export type PlaceHoldRequest = Message<"claviger.storage.v1.PlaceHoldRequest"> &
  * Use `create(PlaceHoldRequestSchema)` to create a new message.
  */
 export const PlaceHoldRequestSchema: GenMessage<PlaceHoldRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key, 23);
+  messageDesc(file_claviger_storage_v1_key, 34);
 
 /**
  * @generated from message claviger.storage.v1.PlaceHoldResponse
@@ -706,7 +1166,7 @@ export type PlaceHoldResponse = Message<"claviger.storage.v1.PlaceHoldResponse">
  * Use `create(PlaceHoldResponseSchema)` to create a new message.
  */
 export const PlaceHoldResponseSchema: GenMessage<PlaceHoldResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key, 24);
+  messageDesc(file_claviger_storage_v1_key, 35);
 
 /**
  * @generated from message claviger.storage.v1.ReleaseHoldRequest
@@ -733,7 +1193,7 @@ export type ReleaseHoldRequest = Message<"claviger.storage.v1.ReleaseHoldRequest
  * Use `create(ReleaseHoldRequestSchema)` to create a new message.
  */
 export const ReleaseHoldRequestSchema: GenMessage<ReleaseHoldRequest> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key, 25);
+  messageDesc(file_claviger_storage_v1_key, 36);
 
 /**
  * @generated from message claviger.storage.v1.ReleaseHoldResponse
@@ -746,7 +1206,7 @@ export type ReleaseHoldResponse = Message<"claviger.storage.v1.ReleaseHoldRespon
  * Use `create(ReleaseHoldResponseSchema)` to create a new message.
  */
 export const ReleaseHoldResponseSchema: GenMessage<ReleaseHoldResponse> = /*@__PURE__*/
-  messageDesc(file_claviger_storage_v1_key, 26);
+  messageDesc(file_claviger_storage_v1_key, 37);
 
 /**
  * KeyService is the registry of keyrings, keys and versions: what there is and in which state. It
@@ -835,7 +1295,56 @@ export const KeyService: GenService<{
   },
   /**
    * A hold keeps a key from being destroyed while something depends on it.
+   * Sets the days on which a key, or one version, becomes active and ends by itself.
    *
+   * @generated from rpc claviger.storage.v1.KeyService.ScheduleKey
+   */
+  scheduleKey: {
+    methodKind: "unary";
+    input: typeof ScheduleKeyRequestSchema;
+    output: typeof ScheduleKeyResponseSchema;
+  },
+  /**
+   * Changes what people say of a key: labels, owner, description.
+   *
+   * @generated from rpc claviger.storage.v1.KeyService.DescribeKey
+   */
+  describeKey: {
+    methodKind: "unary";
+    input: typeof DescribeKeyRequestSchema;
+    output: typeof DescribeKeyResponseSchema;
+  },
+  /**
+   * Starts the destruction period although something depends on the key. Only under a rule of approval.
+   *
+   * @generated from rpc claviger.storage.v1.KeyService.DestroyHeldKey
+   */
+  destroyHeldKey: {
+    methodKind: "unary";
+    input: typeof DestroyHeldKeyRequestSchema;
+    output: typeof DestroyHeldKeyResponseSchema;
+  },
+  /**
+   * The shortest destruction period of a keyring's keys.
+   *
+   * @generated from rpc claviger.storage.v1.KeyService.SetKeyringFloor
+   */
+  setKeyringFloor: {
+    methodKind: "unary";
+    input: typeof SetKeyringFloorRequestSchema;
+    output: typeof SetKeyringFloorResponseSchema;
+  },
+  /**
+   * Who used a key's versions, how often, and from when to when.
+   *
+   * @generated from rpc claviger.storage.v1.KeyService.ListKeyCallers
+   */
+  listKeyCallers: {
+    methodKind: "unary";
+    input: typeof ListKeyCallersRequestSchema;
+    output: typeof ListKeyCallersResponseSchema;
+  },
+  /**
    * @generated from rpc claviger.storage.v1.KeyService.PlaceHold
    */
   placeHold: {

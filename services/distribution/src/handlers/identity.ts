@@ -14,13 +14,14 @@ import {
 import { type Handlers, pageSize, pageToken, readPageToken } from "@claviger/rpc";
 import { parseCertificateSigningRequest } from "@claviger/x509";
 import type { DistributionContext } from "../context.ts";
-import { formatToken, invite, redeem } from "../enrollment.ts";
+import { admitByWorkloadToken, formatToken, invite, redeem } from "../enrollment.ts";
 import { issueCertificate } from "../issuance.ts";
-import { checkLifetime } from "../profiles.ts";
+import { checkLifetime, profiles } from "../profiles.ts";
 import type { Registry } from "../registry.ts";
 import { checkReason, revokeIdentity } from "../revocation.ts";
 import { newestCertificate } from "../store/certificates.ts";
 import { findIdentity, type IdentityRow, listIdentities } from "../store/identities.ts";
+import { isWorkloadToken } from "../workload-tokens.ts";
 
 export function enrollmentHandlers(
   shared: DistributionContext,
@@ -30,7 +31,10 @@ export function enrollmentHandlers(
       const registry = shared.open(context.unit);
       // Parsed first: a request that cannot be served must not use the token up.
       const parsed = parseCertificateSigningRequest(request.certificateSigningRequest);
-      const identity = await redeem(registry, request.token);
+      const byIssuer = isWorkloadToken(request.token);
+      const identity = byIssuer
+        ? await admitByWorkloadToken(registry, request.token)
+        : await redeem(registry, request.token);
       context.concerns(identity.uri);
       const { chain, row } = await issueCertificate(
         registry,
@@ -38,16 +42,17 @@ export function enrollmentHandlers(
         shared.publicHttpAddress,
         {
           profile: "workload",
+          form: profiles.workload,
           subject: {},
           subjectAltNames: [{ uri: identity.uri }],
           identity,
           subjectPublicKeyInfo: parsed.subjectPublicKeyInfo,
-          lifetimeSeconds: checkLifetime("workload", 0),
+          lifetimeSeconds: checkLifetime("workload", 0, profiles.workload),
           requestedBy: identity.uri,
           freshKey: true,
         },
       );
-      context.note({ serial: row.serial });
+      context.note({ serial: row.serial, method: byIssuer ? "workload token" : "one-time token" });
       return { identity: identity.uri, certificateChain: chain, trustBundle: shared.authorities.trustBundle };
     },
   };
@@ -63,7 +68,7 @@ export function identityHandlers(shared: DistributionContext): Handlers<typeof I
       context.concerns(invited.identity.uri);
       return {
         identity: invited.identity.uri,
-        token: formatToken(shared.token, invited.secret),
+        token: formatToken(shared.token(), invited.secret),
         expiresAt: timestampFromDate(invited.expiresAt),
       };
     },

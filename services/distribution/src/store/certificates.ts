@@ -21,19 +21,22 @@ export interface CertificateRow {
   revocationReason: RevocationReason | null;
 }
 
-type Sealed = CertificateRow & { seal: Buffer };
+export type SealedCertificate = CertificateRow & { seal: Buffer };
 
-const columns = `serial, authority, authority_generation AS "authorityGeneration", subject, names, profile, identity,
+export const certificateColumns = `serial, authority, authority_generation AS "authorityGeneration", subject, names, profile, identity,
   requested_by AS "requestedBy", public_key_sha256 AS "publicKeySha256", certificate,
   not_before AS "notBefore", not_after AS "notAfter", revoked_at AS "revokedAt",
   revocation_reason AS "revocationReason", seal`;
+
+/** What is on hold can still be revoked for good. */
+const revocable = "(revoked_at IS NULL OR revocation_reason = 'certificateHold')";
 
 /** Names are sealed as one JSON text, whatever the database makes of them. */
 function sealed(row: CertificateRow) {
   return { ...row, names: JSON.stringify(row.names) };
 }
 
-function open(sealer: RowSealer, { seal, ...row }: Sealed): CertificateRow {
+export function openCertificate(sealer: RowSealer, { seal, ...row }: SealedCertificate): CertificateRow {
   sealer.check("certificates", `certificate ${row.serial}`, sealed(row), seal);
   return row;
 }
@@ -73,11 +76,11 @@ export async function findCertificate(
   serial: string,
   lock: "read" | "lock" = "read",
 ): Promise<CertificateRow | undefined> {
-  const [row] = await tx.query<Sealed>(
-    `SELECT ${columns} FROM certificates WHERE serial = $1 ${lock === "lock" ? "FOR UPDATE" : ""}`,
+  const [row] = await tx.query<SealedCertificate>(
+    `SELECT ${certificateColumns} FROM certificates WHERE serial = $1 ${lock === "lock" ? "FOR UPDATE" : ""}`,
     [serial],
   );
-  return row === undefined ? undefined : open(sealer, row);
+  return row === undefined ? undefined : openCertificate(sealer, row);
 }
 
 export async function listCertificates(
@@ -86,11 +89,11 @@ export async function listCertificates(
   after: string,
   limit: number,
 ): Promise<CertificateRow[]> {
-  const rows = await tx.query<Sealed>(
-    `SELECT ${columns} FROM certificates WHERE serial > $1 ORDER BY serial LIMIT $2`,
+  const rows = await tx.query<SealedCertificate>(
+    `SELECT ${certificateColumns} FROM certificates WHERE serial > $1 ORDER BY serial LIMIT $2`,
     [after, limit],
   );
-  return rows.map((row) => open(sealer, row));
+  return rows.map((row) => openCertificate(sealer, row));
 }
 
 /** The newest certificate of an identity. */
@@ -99,11 +102,11 @@ export async function newestCertificate(
   sealer: RowSealer,
   identity: string,
 ): Promise<CertificateRow | undefined> {
-  const [row] = await tx.query<Sealed>(
-    `SELECT ${columns} FROM certificates WHERE identity = $1 ORDER BY not_after DESC LIMIT 1`,
+  const [row] = await tx.query<SealedCertificate>(
+    `SELECT ${certificateColumns} FROM certificates WHERE identity = $1 ORDER BY not_after DESC LIMIT 1`,
     [identity],
   );
-  return row === undefined ? undefined : open(sealer, row);
+  return row === undefined ? undefined : openCertificate(sealer, row);
 }
 
 /** The newest certificate of a key in one profile. */
@@ -113,12 +116,12 @@ export async function newestOfKey(
   publicKeySha256: Buffer,
   profile: string,
 ): Promise<CertificateRow | undefined> {
-  const [row] = await tx.query<Sealed>(
-    `SELECT ${columns} FROM certificates WHERE public_key_sha256 = $1 AND profile = $2
+  const [row] = await tx.query<SealedCertificate>(
+    `SELECT ${certificateColumns} FROM certificates WHERE public_key_sha256 = $1 AND profile = $2
      ORDER BY not_after DESC LIMIT 1`,
     [publicKeySha256, profile],
   );
-  return row === undefined ? undefined : open(sealer, row);
+  return row === undefined ? undefined : openCertificate(sealer, row);
 }
 
 export async function lockLiveCertificates(
@@ -127,12 +130,12 @@ export async function lockLiveCertificates(
   identity: string,
   now: Date,
 ): Promise<CertificateRow[]> {
-  const rows = await tx.query<Sealed>(
-    `SELECT ${columns} FROM certificates
-     WHERE identity = $1 AND not_after > $2 AND revoked_at IS NULL ORDER BY serial FOR UPDATE`,
+  const rows = await tx.query<SealedCertificate>(
+    `SELECT ${certificateColumns} FROM certificates
+     WHERE identity = $1 AND not_after > $2 AND ${revocable} ORDER BY serial FOR UPDATE`,
     [identity, now],
   );
-  return rows.map((row) => open(sealer, row));
+  return rows.map((row) => openCertificate(sealer, row));
 }
 
 export async function countLiveCertificates(tx: Transaction, identity: string, now: Date): Promise<number> {
@@ -143,19 +146,23 @@ export async function countLiveCertificates(tx: Transaction, identity: string, n
   return Number(row?.count ?? 0);
 }
 
-export async function keyWasUsed(tx: Transaction, publicKeySha256: Buffer): Promise<boolean> {
-  const rows = await tx.query("SELECT 1 FROM certificates WHERE public_key_sha256 = $1 LIMIT 1", [
-    publicKeySha256,
-  ]);
-  return rows.length > 0;
+/** Who had certificates for this key, and in which profiles. */
+export async function holdersOfKey(
+  tx: Transaction,
+  publicKeySha256: Buffer,
+): Promise<{ identity: string | null; requestedBy: string }[]> {
+  return tx.query<{ identity: string | null; requestedBy: string }>(
+    `SELECT DISTINCT identity, requested_by AS "requestedBy" FROM certificates WHERE public_key_sha256 = $1 LIMIT 100`,
+    [publicKeySha256],
+  );
 }
 
 export async function markRevoked(
   tx: Transaction,
   sealer: RowSealer,
   row: CertificateRow,
-  revokedAt: Date,
-  reason: RevocationReason,
+  revokedAt: Date | null,
+  reason: RevocationReason | null,
 ): Promise<CertificateRow> {
   const revoked = { ...row, revokedAt, revocationReason: reason };
   await tx.query(
@@ -165,37 +172,71 @@ export async function markRevoked(
   return revoked;
 }
 
-/** What a list names: revoked, and not expired since `expiredBefore`. */
+/** What a list names: revoked, and not expired since `expiredBefore`; page by page, by serial. */
 export async function listRevoked(
   tx: Transaction,
   sealer: RowSealer,
-  of: { authority: string; generation: number; expiredBefore: Date },
+  of: { authority: string; generation: number; expiredBefore: Date; after: string; limit: number },
 ): Promise<CertificateRow[]> {
-  const rows = await tx.query<Sealed>(
-    `SELECT ${columns} FROM certificates
+  const rows = await tx.query<SealedCertificate>(
+    `SELECT ${certificateColumns} FROM certificates
      WHERE authority = $1 AND authority_generation = $2 AND revoked_at IS NOT NULL AND not_after >= $3
-     ORDER BY serial`,
-    [of.authority, of.generation, of.expiredBefore],
+       AND serial > $4
+     ORDER BY serial LIMIT $5`,
+    [of.authority, of.generation, of.expiredBefore, of.after, of.limit],
   );
-  return rows.map((row) => open(sealer, row));
+  return rows.map((row) => openCertificate(sealer, row));
 }
 
-/** Every one that ever was: it only grows, so that a list knows by it whether something was revoked since. */
-export async function countRevoked(tx: Transaction, authority: string, generation: number): Promise<number> {
-  const [row] = await tx.query<{ count: string }>(
-    `SELECT count(*) AS count FROM certificates
-     WHERE authority = $1 AND authority_generation = $2 AND revoked_at IS NOT NULL`,
-    [authority, generation],
+/** Every certificate of a key that is not revoked for good. */
+export async function lockOfKey(
+  tx: Transaction,
+  sealer: RowSealer,
+  of: { publicKeySha256: Buffer; limit: number },
+): Promise<CertificateRow[]> {
+  const rows = await tx.query<SealedCertificate>(
+    `SELECT ${certificateColumns} FROM certificates WHERE public_key_sha256 = $1 AND ${revocable}
+     ORDER BY serial LIMIT $2 FOR UPDATE`,
+    [of.publicKeySha256, of.limit],
   );
-  return Number(row?.count ?? 0);
+  return rows.map((row) => openCertificate(sealer, row));
+}
+
+/** Of those that have not ended, page by page: what answers are prepared for. */
+export async function listLive(
+  tx: Transaction,
+  sealer: RowSealer,
+  of: { after: string; limit: number; now: Date },
+): Promise<CertificateRow[]> {
+  const rows = await tx.query<SealedCertificate>(
+    `SELECT ${certificateColumns} FROM certificates WHERE serial > $1 AND not_after > $2 ORDER BY serial LIMIT $3`,
+    [of.after, of.now, of.limit],
+  );
+  return rows.map((row) => openCertificate(sealer, row));
+}
+
+/** The newest certificate that this CA gave a key in one profile. */
+export async function newestOfAuthority(
+  tx: Transaction,
+  sealer: RowSealer,
+  of: { authority: string; generation: number; publicKeySha256: Buffer; profile: string },
+): Promise<CertificateRow | undefined> {
+  const [row] = await tx.query<SealedCertificate>(
+    `SELECT ${certificateColumns} FROM certificates WHERE public_key_sha256 = $1 AND profile = $2 AND authority = $3
+       AND authority_generation = $4 AND revoked_at IS NULL ORDER BY not_after DESC LIMIT 1`,
+    [of.publicKeySha256, of.profile, of.authority, of.generation],
+  );
+  return row === undefined ? undefined : openCertificate(sealer, row);
 }
 
 export const sealedCertificates: SealedTable = {
   name: "certificates",
-  columns,
+  columns: certificateColumns,
   key: [{ column: "serial", type: "text" }],
   changes: true,
-  revision: (row: Pick<CertificateRow, "revokedAt">) => (row.revokedAt === null ? 1 : 2),
+  // On hold is not for good: a certificate may come back from there.
+  revision: ({ revocationReason, revokedAt }: Pick<CertificateRow, "revocationReason" | "revokedAt">) =>
+    revokedAt === null || revocationReason === "certificateHold" ? 1 : 2,
   label: (row: CertificateRow) => `certificate ${row.serial}`,
-  open,
+  open: openCertificate,
 };

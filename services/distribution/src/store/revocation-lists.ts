@@ -4,8 +4,8 @@ export interface RevocationListRow {
   authority: string;
   authorityGeneration: number;
   number: number;
-  /** How many certificates it lists: what tells that it is behind. */
-  revoked: number;
+  /** The CA's changes that it knows of: what tells that it is behind. */
+  changes: number;
   thisUpdate: Date;
   nextUpdate: Date;
   /** DER. */
@@ -18,7 +18,7 @@ export async function newestList(
   generation: number,
 ): Promise<RevocationListRow | undefined> {
   const [row] = await tx.query<Omit<RevocationListRow, "number"> & { number: string }>(
-    `SELECT authority, authority_generation AS "authorityGeneration", number, revoked,
+    `SELECT authority, authority_generation AS "authorityGeneration", number, revoked AS changes,
        this_update AS "thisUpdate", next_update AS "nextUpdate", list
      FROM revocation_lists WHERE authority = $1 AND authority_generation = $2 ORDER BY number DESC LIMIT 1`,
     [authority, generation],
@@ -35,7 +35,7 @@ export async function insertList(tx: Transaction, row: RevocationListRow): Promi
       row.authority,
       row.authorityGeneration,
       row.number,
-      row.revoked,
+      row.changes,
       row.thisUpdate,
       row.nextUpdate,
       row.list,

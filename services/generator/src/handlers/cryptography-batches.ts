@@ -1,9 +1,11 @@
+import type { CallContext } from "@claviger/rpc";
 import type { Hsm } from "../hsm/port.ts";
 import type { KeyStore } from "../key-store.ts";
 import { checkBatch, type ItemResult, runBatch } from "../operations/batch.ts";
 import { decrypt, sealItem } from "../operations/encryption.ts";
 import { checkSize, plaintextBytesMax } from "../operations/limits.ts";
 import { verifyWith } from "../operations/signing.ts";
+import type { UseReports } from "../use-reports.ts";
 import type { CryptographyHandlers } from "./cryptography.ts";
 
 const none = new Uint8Array(0);
@@ -12,9 +14,11 @@ const none = new Uint8Array(0);
 export function batchHandlers({
   hsm,
   keyStore,
+  uses,
 }: {
   hsm: Hsm;
   keyStore: KeyStore;
+  uses: UseReports;
 }): Pick<CryptographyHandlers, "encryptBatch" | "decryptBatch" | "signBatch" | "verifyBatch"> {
   return {
     async encryptBatch(request, context) {
@@ -26,7 +30,7 @@ export function batchHandlers({
         items.length,
         (mechanism, current) => runBatch(items, (item) => sealItem(current, mechanism, item)),
       );
-      context.note({ version: key.facts.version, ...countOf(results) });
+      noteUses(uses, context, request.name, key.facts.version, results);
       return {
         version: key.facts.version,
         results: results.map((result) => ("value" in result ? { ciphertext: result.value } : result)),
@@ -35,6 +39,9 @@ export function batchHandlers({
     async decryptBatch(request, context) {
       const results = await runBatch(request.items, (item) => decrypt(keyStore, request.name, item));
       context.note(countOf(results));
+      for (const result of results) {
+        if ("value" in result) uses.count(context.caller.uri, request.name, result.value.version);
+      }
       return {
         results: results.map((result) =>
           "value" in result ? { plaintext: result.value.plaintext } : result,
@@ -49,7 +56,7 @@ export function batchHandlers({
           return mechanism.sign!(message);
         }),
       );
-      context.note({ version: key.facts.version, ...countOf(results) });
+      noteUses(uses, context, request.name, key.facts.version, results);
       return {
         version: key.facts.version,
         results: results.map((result) => ("value" in result ? { signature: result.value } : result)),
@@ -60,13 +67,26 @@ export function batchHandlers({
       const results = await runBatch(request.items, ({ message, signature }) =>
         verifyWith(hsm, key, { message, digest: none, context: none }, signature),
       );
-      context.note({ version: key.facts.version, ...countOf(results) });
+      noteUses(uses, context, request.name, key.facts.version, results);
       return {
         version: key.facts.version,
         results: results.map((result) => ("value" in result ? { valid: result.value } : result)),
       };
     },
   };
+}
+
+/** Those that failed used nothing. */
+function noteUses(
+  uses: UseReports,
+  context: CallContext<undefined>,
+  name: string,
+  version: number,
+  results: readonly ItemResult<unknown>[],
+): void {
+  const { failed, items } = countOf(results);
+  context.note({ version, items, failed });
+  uses.count(context.caller.uri, name, version, items - failed);
 }
 
 function countOf(results: readonly ItemResult<unknown>[]): { items: number; failed: number } {

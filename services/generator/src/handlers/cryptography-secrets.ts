@@ -13,12 +13,15 @@ import {
   unwrapKey,
   wrapMaterial,
 } from "../operations/secrets.ts";
+import type { UseReports } from "../use-reports.ts";
 import type { CryptographyHandlers } from "./cryptography.ts";
+import { noteUse } from "./note-use.ts";
 
 export interface SecretHandlersOptions {
   keyStore: KeyStore;
   random: TestedRandom;
   decide: DecideAccess;
+  uses: UseReports;
 }
 
 type SecretHandlers = Pick<
@@ -28,7 +31,7 @@ type SecretHandlers = Pick<
 type Method = keyof typeof CryptographyService.method;
 
 /** Operations whose answer is a secret, sealed to whoever asked. */
-export function secretHandlers({ decide, keyStore, random }: SecretHandlersOptions): SecretHandlers {
+export function secretHandlers({ decide, keyStore, random, uses }: SecretHandlersOptions): SecretHandlers {
   return {
     async generateDataKey(request, context) {
       const recipient =
@@ -37,7 +40,7 @@ export function secretHandlers({ decide, keyStore, random }: SecretHandlersOptio
           : recipientOf("generateDataKey", request.recipientPublicKey);
       const draw = (lengthBytes: number) => random.mixed(lengthBytes);
       const made = await generateDataKey(keyStore, draw, request, recipient);
-      context.note({ version: made.version });
+      noteUse(uses, context, request.name, made.version);
       return made;
     },
     async wrapKey(request, context) {
@@ -48,41 +51,42 @@ export function secretHandlers({ decide, keyStore, random }: SecretHandlersOptio
       using secret = target.secret;
       const targetVersion = target.facts.version;
       const wrapped = await wrapMaterial(keyStore, request.name, secret);
-      context.note({ version: wrapped.version, target: request.targetName, targetVersion });
+      uses.count(context.caller.uri, request.targetName, targetVersion);
+      noteUse(uses, context, request.name, wrapped.version);
+      context.note({ target: request.targetName, targetVersion });
       return { ...wrapped, targetVersion };
     },
     async unwrapKey(request, context) {
       const key = await keyStore.require(request.name, request.version, "unwrap");
       context.note({ version: key.facts.version });
       const recipient = recipientOf("unwrapKey", request.recipientPublicKey);
-      return {
-        sealedKey: await unwrapKey(key, request.wrappedKey, recipient),
-        version: key.facts.version,
-      };
+      const sealedKey = await unwrapKey(key, request.wrappedKey, recipient);
+      noteUse(uses, context, request.name, key.facts.version);
+      return { sealedKey, version: key.facts.version };
     },
     async agreeSecret(request, context) {
       const key = await keyStore.require(request.name, request.version, "agree");
       context.note({ version: key.facts.version });
       const recipient = recipientOf("agreeSecret", request.recipientPublicKey);
-      return {
-        sealedSecret: await agreeSecret(key, request.peerPublicKey, request, recipient),
-        version: key.facts.version,
-      };
+      const sealedSecret = await agreeSecret(key, request.peerPublicKey, request, recipient);
+      noteUse(uses, context, request.name, key.facts.version);
+      return { sealedSecret, version: key.facts.version };
     },
     async encapsulate(request, context) {
       const key = await keyStore.require(request.name, request.version, "encapsulate");
       context.note({ version: key.facts.version });
       const recipient = recipientOf("encapsulate", request.recipientPublicKey);
-      return { ...(await encapsulateSecret(key, recipient)), version: key.facts.version };
+      const made = await encapsulateSecret(key, recipient);
+      noteUse(uses, context, request.name, key.facts.version);
+      return { ...made, version: key.facts.version };
     },
     async decapsulate(request, context) {
       const key = await keyStore.require(request.name, request.version, "decapsulate");
       context.note({ version: key.facts.version });
       const recipient = recipientOf("decapsulate", request.recipientPublicKey);
-      return {
-        sealedSecret: await decapsulateSecret(key, request.encapsulation, recipient),
-        version: key.facts.version,
-      };
+      const sealedSecret = await decapsulateSecret(key, request.encapsulation, recipient);
+      noteUse(uses, context, request.name, key.facts.version);
+      return { sealedSecret, version: key.facts.version };
     },
   };
 }

@@ -1,12 +1,13 @@
 import { DomainError } from "@claviger/domain-error";
 import type { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
-import type { CallContext, Handlers } from "@claviger/rpc";
+import type { Handlers } from "@claviger/rpc";
 import type { Hsm } from "../hsm/port.ts";
 import type { KeyStore } from "../key-store.ts";
 import { decrypt, encrypt, reencrypt } from "../operations/encryption.ts";
 import { macWith, signWith, verifyMacWith, verifyWith } from "../operations/signing.ts";
 import { batchHandlers } from "./cryptography-batches.ts";
 import { type SecretHandlersOptions, secretHandlers } from "./cryptography-secrets.ts";
+import { noteUse } from "./note-use.ts";
 
 export type CryptographyHandlers = Omit<Handlers<typeof CryptographyService, undefined>, "use" | "useBatch">;
 
@@ -36,21 +37,25 @@ export function cryptographyHandlers(options: CryptographyOptions): Cryptography
 
 function encryptionHandlers({
   keyStore,
+  uses,
 }: CryptographyOptions): Pick<CryptographyHandlers, "encrypt" | "decrypt" | "reencrypt"> {
   return {
     async encrypt(request, context) {
       const answer = await encrypt(keyStore, request.name, request);
-      context.note({ version: answer.version });
+      noteUse(uses, context, request.name, answer.version);
       return answer;
     },
     async decrypt(request, context) {
       const { plaintext, version } = await decrypt(keyStore, request.name, request);
-      context.note({ version });
+      noteUse(uses, context, request.name, version);
       return { plaintext, version };
     },
     async reencrypt(request, context) {
       const answer = await reencrypt(keyStore, request.name, request);
-      context.note({ version: answer.version, previousVersion: answer.previousVersion });
+      const { previousVersion, version } = answer;
+      uses.count(context.caller.uri, request.name, previousVersion);
+      noteUse(uses, context, request.name, version);
+      context.note({ previousVersion });
       return answer;
     },
   };
@@ -59,34 +64,38 @@ function encryptionHandlers({
 function signingHandlers({
   hsm,
   keyStore,
+  uses,
 }: CryptographyOptions): Pick<CryptographyHandlers, "sign" | "verify" | "mac" | "verifyMac"> {
   return {
     async sign(request, context) {
       const key = await keyStore.require(request.name, request.version, "sign");
-      const { version } = noted(context, key.facts);
-      return { signature: await signWith(key, request), version };
+      const { version } = key.facts;
+      context.note({ version });
+      const signature = await signWith(key, request);
+      noteUse(uses, context, request.name, version);
+      return { signature, version };
     },
     async verify(request, context) {
       const key = await keyStore.require(request.name, request.version, "verify");
       const valid = await verifyWith(hsm, key, request, request.signature);
-      context.note({ version: key.facts.version, valid });
+      noteUse(uses, context, request.name, key.facts.version);
+      context.note({ valid });
       return { valid, version: key.facts.version };
     },
     async mac(request, context) {
       const key = await keyStore.require(request.name, request.version, "mac");
-      const { version } = noted(context, key.facts);
-      return { tag: await macWith(key, request.message), version };
+      const { version } = key.facts;
+      context.note({ version });
+      const tag = await macWith(key, request.message);
+      noteUse(uses, context, request.name, version);
+      return { tag, version };
     },
     async verifyMac(request, context) {
       const key = await keyStore.require(request.name, request.version, "verify-mac");
       const valid = await verifyMacWith(key, request.message, request.tag);
-      context.note({ version: key.facts.version, valid });
+      noteUse(uses, context, request.name, key.facts.version);
+      context.note({ valid });
       return { valid, version: key.facts.version };
     },
   };
-}
-
-function noted(context: CallContext<undefined>, { version }: { version: number }): { version: number } {
-  context.note({ version });
-  return { version };
 }

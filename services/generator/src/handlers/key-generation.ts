@@ -50,8 +50,8 @@ export function keyGenerationHandlers(
     },
     async createKeyVersion(request, context) {
       const original = originalOf(context, CreateKeyVersionRequestSchema, request);
-      const key = await keyMaker.createVersion(request.name, request.expectedCurrentVersion, original);
-      context.note({ keyId: key.id, version: key.currentVersion });
+      const key = await keyMaker.createVersion(request, original);
+      context.note({ keyId: key.id, version: key.latestVersion });
       return { key };
     },
     async attestKey({ name, version }, context) {

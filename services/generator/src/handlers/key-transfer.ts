@@ -12,12 +12,14 @@ import type { Imported } from "../imported-material.ts";
 import type { KeyMaker } from "../key-maker.ts";
 import type { KeyStore } from "../key-store.ts";
 import { checkSize, publicKeyBytesMax } from "../operations/limits.ts";
+import type { UseReports } from "../use-reports.ts";
 import { originalOf } from "./original-call.ts";
 
 export interface KeyTransferOptions {
   desk: ImportDesk;
   keyMaker: KeyMaker;
   keyStore: KeyStore;
+  uses: UseReports;
 }
 
 type TransferHandlers = Pick<
@@ -56,7 +58,12 @@ async function importedBy(
 }
 
 /** Keys that come from elsewhere, and keys that leave: both sealed, so that a message shows nothing of them. */
-export function keyTransferHandlers({ desk, keyMaker, keyStore }: KeyTransferOptions): TransferHandlers {
+export function keyTransferHandlers({
+  desk,
+  keyMaker,
+  keyStore,
+  uses,
+}: KeyTransferOptions): TransferHandlers {
   return {
     async beginImport({ name }, { caller }) {
       const { expiresAt, id, publicKey } = await desk.begin(caller.uri, name);
@@ -86,6 +93,7 @@ export function keyTransferHandlers({ desk, keyMaker, keyStore }: KeyTransferOpt
       const method = `${KeyGenerationService.typeName}/${exportKey.name}`;
       const bound = { method, name, version: facts.version };
       const sealedMaterial = await sealSecret(recipientPublicKey, bound, secret);
+      uses.count(context.caller.uri, name, facts.version);
       return { name, version: facts.version, algorithm: facts.algorithm, sealedMaterial };
     },
   };

@@ -11,7 +11,7 @@ import {
 } from "@claviger/proto/storage/v1/approval_pb.ts";
 import type { CallContext, Handlers } from "@claviger/rpc";
 import { decidePermission } from "../access.ts";
-import { approvable, requiredMax, stateOf, vote } from "../approvals.ts";
+import { approvable, requestOf, requiredMax, stateOf, vote } from "../approvals.ts";
 import { type ConsentOptions, claimUnderRules, requireConsent } from "../consent.ts";
 import { checkKeyringName, checkResource } from "../names.ts";
 import { publish, type Registry } from "../registry.ts";
@@ -189,7 +189,7 @@ async function approvalMessage(
     permission: facts.permission,
     resource: facts.resource,
     requestHash: facts.requestHash,
-    request: facts.request,
+    request: requestOf(registry, facts),
     required: facts.required,
     group: groupName,
     createdAt: timestampFromDate(createdAt),

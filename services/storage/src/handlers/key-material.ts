@@ -1,7 +1,9 @@
 import { create } from "@bufbuild/protobuf";
+import { type Timestamp, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
 import { once } from "@claviger/idempotency";
+import type { KeyDates } from "@claviger/lifecycle";
 import {
   AddKeyVersionResponseSchema,
   CreateKeyResponseSchema,
@@ -10,12 +12,16 @@ import {
 } from "@claviger/proto/storage/v1/key_material_pb.ts";
 import type { Handlers } from "@claviger/rpc";
 import { freshVersion } from "../freshness.ts";
+import { countReport } from "../key-callers.ts";
 import { addVersion, createKey, createKeyring } from "../key-creation.ts";
+import { latestVersion, requireSettledKey } from "../key-dates.ts";
 import { generationHistory } from "../keyring-generations.ts";
 import { checkKeyringName } from "../names.ts";
 import { type Registry, requireKey } from "../registry.ts";
 import { findGenerationRecord } from "../store/generation-records.ts";
+import type { VersionRow } from "../store/key-versions.ts";
 import { listGenerations } from "../store/keyrings.ts";
+import type { KeyRow } from "../store/keys.ts";
 import { reserveUses } from "../uses.ts";
 import { admitOriginal } from "./admit-original.ts";
 import { custodyHandlers } from "./custody.ts";
@@ -65,9 +71,15 @@ export function keyMaterialHandlers(
           ...request,
           rotationPeriodSeconds: Number(request.rotationPeriodSeconds),
           usesMax: Number(request.usesMax),
-          owner: original.caller,
+          dates: datesOfRequest(request),
+          details: {
+            createdBy: original.caller,
+            owner: request.owner || original.caller,
+            description: request.description,
+            labels: request.labels,
+          },
         });
-        return create(CreateKeyResponseSchema, { key: keyMessage(row) });
+        return create(CreateKeyResponseSchema, { key: keyMessage(registry, row) });
       });
       context.note({
         keyId: response.key?.id ?? "",
@@ -80,9 +92,11 @@ export function keyMaterialHandlers(
       const registry = open(context.unit);
       const original = await admitOriginal(registry, request.original, "keys.rotate", request.name);
       const { response } = await once(registry, original, AddKeyVersionResponseSchema, async () => {
-        const key = await requireKey(registry, request.name, "lock");
+        const key = await requireSettledKey(registry, request.name);
+        const usesMax = Number(request.usesMax);
+        const added = { ...request, usesMax, dates: datesOfRequest(request) };
         return create(AddKeyVersionResponseSchema, {
-          key: keyMessage(await addVersion(registry, key, { ...request, usesMax: Number(request.usesMax) })),
+          key: keyMessage(registry, await addVersion(registry, key, added)),
         });
       });
       context.note({ version: request.version });
@@ -111,17 +125,65 @@ export function keyMaterialHandlers(
       context.note({ version, granted });
       return { granted };
     },
+    async reportUses(request, context) {
+      const uses = request.uses.map(({ caller, firstUsedAt, lastUsedAt, name, uses: count, version }) => ({
+        name,
+        version,
+        caller,
+        uses: Number(count),
+        firstUsedAt: requireTime(firstUsedAt),
+        lastUsedAt: requireTime(lastUsedAt),
+      }));
+      const counted = await countReport(open(context.unit), { ...request, uses });
+      context.note({ reported: uses.length, counted });
+      return {};
+    },
+  };
+}
+
+function requireTime(time: Timestamp | undefined): Date {
+  if (time === undefined) throw new DomainError("invalid-argument", "a use has a first and a last moment");
+  return timestampDate(time);
+}
+
+function datesOfRequest({
+  activateAt,
+  expireAt,
+}: {
+  activateAt?: Timestamp | undefined;
+  expireAt?: Timestamp | undefined;
+}): KeyDates {
+  return {
+    activateAt: activateAt === undefined ? undefined : timestampDate(activateAt),
+    expireAt: expireAt === undefined ? undefined : timestampDate(expireAt),
   };
 }
 
 async function readMaterial(registry: Registry, name: string, version: number) {
-  const key = await requireKey(registry, name);
+  let key = await requireKey(registry, name);
+  let next = await waitingVersion(registry, key);
+  if (next?.activateAt != null && next.activateAt <= registry.now) {
+    // Its day has come, and nobody has written it down yet: what is current is decided here and now.
+    key = await requireSettledKey(registry, name);
+    next = await waitingVersion(registry, key);
+  }
   const wanted = version || key.currentVersion;
-  const row = wanted > key.currentVersion ? undefined : await freshVersion(registry, key.id, wanted);
+  const row = wanted > latestVersion(key) ? undefined : await freshVersion(registry, key.id, wanted);
   if (row === undefined) throw new DomainError("not-found", `${name} has no version ${version}`);
   return {
-    key: keyMessage(key),
-    version: versionMessage(row, key),
+    key: keyMessage(registry, key),
+    version: versionMessage(registry, row, key),
     material: row.material ?? new Uint8Array(),
+    ...(next?.activateAt == null || row.version !== key.currentVersion
+      ? {}
+      : { supersededAt: timestampFromDate(next.activateAt) }),
   };
+}
+
+/** The version that waits for its activation, where there is one. */
+async function waitingVersion(registry: Registry, key: KeyRow): Promise<VersionRow | undefined> {
+  const latest = latestVersion(key);
+  if (latest === key.currentVersion) return undefined;
+  const row = await freshVersion(registry, key.id, latest);
+  return row?.state === "pre-activation" ? row : undefined;
 }

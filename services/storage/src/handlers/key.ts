@@ -1,51 +1,26 @@
-import { randomUUID } from "node:crypto";
-import { create } from "@bufbuild/protobuf";
 import type { Transaction } from "@claviger/database";
-import { DomainError } from "@claviger/domain-error";
-import { hashRequest, once } from "@claviger/idempotency";
-import {
-  ChangeKeyStateRequestSchema,
-  ChangeKeyStateResponseSchema,
-  DestroyKeyRequestSchema,
-  DestroyKeyResponseSchema,
-  type KeyService,
-  PlaceHoldRequestSchema,
-  PlaceHoldResponseSchema,
-  ReleaseHoldRequestSchema,
-  ReleaseHoldResponseSchema,
-  RestoreKeyRequestSchema,
-  RestoreKeyResponseSchema,
-  SetRotationPeriodRequestSchema,
-  SetRotationPeriodResponseSchema,
-} from "@claviger/proto/storage/v1/key_pb.ts";
-import {
-  type CallContext,
-  type Handlers,
-  pageSize,
-  pageToken,
-  readNumberToken,
-  readPageToken,
-} from "@claviger/rpc";
+import type { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
+import { type Handlers, pageSize, pageToken, readNumberToken, readPageToken } from "@claviger/rpc";
 import { requireReach } from "../access.ts";
-import { checkRotationPeriod } from "../key-creation.ts";
-import { changeState, requireAlive, restore, scheduleDestruction } from "../key-lifecycle.ts";
+import { floorOf } from "../destruction-period.ts";
+import { holdsOf } from "../holds.ts";
+import { detailsOf, isSought, soughtDigests } from "../key-details.ts";
 import { generationHistory } from "../keyring-generations.ts";
 import { checkKeyringName } from "../names.ts";
-import { fullName, publish, type Registry, requireKey } from "../registry.ts";
-import { deleteHold, insertHold, listHolds } from "../store/holds.ts";
-import { findKeyring, listKeyrings } from "../store/keyrings.ts";
-import { type KeyRow, listKeys, listVersions, updateKey } from "../store/keys.ts";
+import { fullName, type Registry, requireKey, requireKeyring } from "../registry.ts";
+import { listVersionUses } from "../store/key-callers.ts";
+import { listKeys } from "../store/key-search.ts";
+import { listVersions } from "../store/key-versions.ts";
+import { listKeyrings } from "../store/keyrings.ts";
 import { countMaterial } from "../store/superseded-material.ts";
 import { listUses } from "../store/uses.ts";
-import { holdMessage, keyMessage, keyringMessage, versionMessage } from "./messages.ts";
+import { changeHandlers } from "./key-changes.ts";
+import { dependantHandlers } from "./key-dependants.ts";
+import { keyMessage, keyringMessage, versionMessage } from "./messages.ts";
 
 type OpenRegistry = (tx: Transaction) => Registry;
-type Context = CallContext<Transaction>;
-
-const reasonCharactersMax = 200;
-
 export function keyHandlers(open: OpenRegistry): Handlers<typeof KeyService, Transaction> {
-  return { ...readers(open), ...changers(open), ...holds(open) };
+  return { ...readers(open), ...changeHandlers(open), ...dependantHandlers(open) };
 }
 
 type KeyHandlers = Handlers<typeof KeyService, Transaction>;
@@ -67,8 +42,7 @@ function readers(
     },
     async getKeyring(request, { unit }) {
       const registry = open(unit);
-      const row = await findKeyring(unit, registry.sealer, checkKeyringName(request.name));
-      if (row === undefined) throw new DomainError("not-found", `there is no keyring ${request.name}`);
+      const row = await requireKeyring(registry, checkKeyringName(request.name));
       const generations = await generationHistory(registry, row.name);
       const progress = [];
       for (const [at, one] of generations.entries()) {
@@ -76,7 +50,7 @@ function readers(
         const materialsLeft = underWay ? await countMaterial(unit, row.name, one.generation) : 0;
         progress.push({ ...one, materialsLeft });
       }
-      return { keyring: keyringMessage(row, progress) };
+      return { keyring: keyringMessage(row, progress, await floorOf(registry, row.name)) };
     },
     async listKeys(request, { caller, unit }) {
       const registry = open(unit);
@@ -84,22 +58,23 @@ function readers(
       const reach = await requireReach(registry, caller, "keys.get", within);
       const limit = pageSize(request.pageSize);
       const [keyring = "", key = ""] = readPageToken(request.pageToken).split("/");
-      const rows = await listKeys(unit, registry.sealer, {
-        reach,
-        keyring: within,
-        after: { keyring, key },
-        limit,
-      });
+      const digests = soughtDigests(registry.columns, request);
+      const after = { keyring, key };
+      const rows = await listKeys(unit, registry.sealer, { reach, keyring: within, digests, after, limit });
       const last = rows.length < limit ? undefined : rows.at(-1);
+      const found =
+        digests.length === 0
+          ? rows
+          : rows.filter((row) => isSought(detailsOf(registry.columns, row), request));
       return {
-        keys: rows.map((row) => keyMessage(row)),
+        keys: found.map((row) => keyMessage(registry, row)),
         nextPageToken: pageToken(last === undefined ? undefined : fullName(last)),
       };
     },
     async getKey(request, { unit }) {
       const registry = open(unit);
       const key = await requireKey(registry, request.name);
-      return { key: keyMessage(key, await listHolds(unit, registry.sealer, key.id)) };
+      return { key: keyMessage(registry, key, await holdsOf(registry, key)) };
     },
     async listKeyVersions(request, { unit }) {
       const registry = open(unit);
@@ -110,138 +85,15 @@ function readers(
       const numbers = rows.map(({ version }) => version);
       const uses = await listUses(unit, registry.sealer, key.id, numbers);
       const usesOf = new Map(uses.map((row) => [row.version, row]));
+      const seen = await listVersionUses(unit, key.id, numbers);
+      const seenOf = new Map(seen.map((row) => [row.version, row]));
       return {
-        versions: rows.map((row) => versionMessage(row, key, usesOf.get(row.version))),
+        versions: rows.map((row) => {
+          const of = { uses: usesOf.get(row.version), seen: seenOf.get(row.version) };
+          return versionMessage(registry, row, key, of);
+        }),
         nextPageToken: pageToken(rows.length < limit ? undefined : String(rows.at(-1)?.version)),
       };
     },
   };
-}
-
-function changers(
-  open: OpenRegistry,
-): Pick<KeyHandlers, "changeKeyState" | "destroyKey" | "restoreKey" | "setRotationPeriod"> {
-  const change = async (
-    context: Context,
-    name: string,
-    how: (registry: Registry, key: KeyRow) => Promise<KeyRow>,
-  ): Promise<ReturnType<typeof keyMessage>> => {
-    const registry = open(context.unit);
-    const changed = await how(registry, await requireKey(registry, name, "lock"));
-    context.note({ keyId: changed.id, state: changed.state });
-    return keyMessage(changed, await listHolds(context.unit, registry.sealer, changed.id));
-  };
-  return {
-    async changeKeyState(request, context) {
-      const { response } = await once(
-        open(context.unit),
-        identify(context, request.requestId, hashRequest(ChangeKeyStateRequestSchema, request)),
-        ChangeKeyStateResponseSchema,
-        async () =>
-          create(ChangeKeyStateResponseSchema, {
-            key: await change(context, request.name, (registry, key) => changeState(registry, key, request)),
-          }),
-      );
-      context.note({ version: request.version, target: request.state, reason: request.reason });
-      return response;
-    },
-    async destroyKey(request, context) {
-      const { response } = await once(
-        open(context.unit),
-        identify(context, request.requestId, hashRequest(DestroyKeyRequestSchema, request)),
-        DestroyKeyResponseSchema,
-        async () =>
-          create(DestroyKeyResponseSchema, { key: await change(context, request.name, scheduleDestruction) }),
-      );
-      return response;
-    },
-    async restoreKey(request, context) {
-      const { response } = await once(
-        open(context.unit),
-        identify(context, request.requestId, hashRequest(RestoreKeyRequestSchema, request)),
-        RestoreKeyResponseSchema,
-        async () => create(RestoreKeyResponseSchema, { key: await change(context, request.name, restore) }),
-      );
-      return response;
-    },
-    async setRotationPeriod(request, context) {
-      const rotationPeriodSeconds = checkRotationPeriod(Number(request.rotationPeriodSeconds));
-      const { response } = await once(
-        open(context.unit),
-        identify(context, request.requestId, hashRequest(SetRotationPeriodRequestSchema, request)),
-        SetRotationPeriodResponseSchema,
-        async () =>
-          create(SetRotationPeriodResponseSchema, {
-            key: await change(context, request.name, async (registry, key) => {
-              requireAlive(key);
-              const next = { ...key, rotationPeriodSeconds };
-              await updateKey(registry.tx, registry.sealer, next);
-              await publish(registry, "key.configured", fullName(key), {
-                keyId: key.id,
-                rotationPeriodSeconds,
-              });
-              return next;
-            }),
-          }),
-      );
-      context.note({ rotationPeriodSeconds });
-      return response;
-    },
-  };
-}
-
-function holds(open: OpenRegistry): Pick<KeyHandlers, "placeHold" | "releaseHold"> {
-  return {
-    async placeHold(request, context) {
-      const registry = open(context.unit);
-      if (request.reason === "" || request.reason.length > reasonCharactersMax) {
-        throw new DomainError(
-          "invalid-argument",
-          `a hold needs a reason of at most ${reasonCharactersMax} characters`,
-        );
-      }
-      const { response } = await once(
-        open(context.unit),
-        identify(context, request.requestId, hashRequest(PlaceHoldRequestSchema, request)),
-        PlaceHoldResponseSchema,
-        async () => {
-          const key = await requireKey(registry, request.name, "lock");
-          requireAlive(key);
-          const row = {
-            id: randomUUID(),
-            keyId: key.id,
-            holder: context.caller.uri,
-            reason: request.reason,
-            placedAt: registry.now,
-          };
-          await insertHold(context.unit, registry.sealer, row);
-          return create(PlaceHoldResponseSchema, { hold: holdMessage(row) });
-        },
-      );
-      return response;
-    },
-    async releaseHold(request, context) {
-      const registry = open(context.unit);
-      const { response } = await once(
-        open(context.unit),
-        identify(context, request.requestId, hashRequest(ReleaseHoldRequestSchema, request)),
-        ReleaseHoldResponseSchema,
-        async () => {
-          const key = await requireKey(registry, request.name, "lock");
-          const held = await listHolds(context.unit, registry.sealer, key.id);
-          const hold = held.find((row) => row.id === request.holdId && row.holder === context.caller.uri);
-          if (hold === undefined) {
-            throw new DomainError("not-found", "there is no such hold of this caller's on this key");
-          }
-          await deleteHold(context.unit, registry.sealer, hold, registry.now);
-          return create(ReleaseHoldResponseSchema, {});
-        },
-      );
-      return response;
-    },
-  };
-}
-
-function identify(context: Context, requestId: string, requestHash: Uint8Array) {
-  return { caller: context.caller.uri, requestId, requestHash };
 }

@@ -68,11 +68,12 @@ export function generationHandlers(open: (tx: Transaction) => Registry): Generat
     },
     async listSupersededMaterial({ afterKey, afterVersion, keyring }, { unit }) {
       const after = { key: afterKey, version: afterVersion };
-      const page = await supersededMaterial(open(unit), checkKeyringName(keyring), after);
+      const registry = open(unit);
+      const page = await supersededMaterial(registry, checkKeyringName(keyring), after);
       return {
         materials: page.found.map(({ key, version }) => ({
-          key: keyMessage(key),
-          version: versionMessage(version, key),
+          key: keyMessage(registry, key),
+          version: versionMessage(registry, version, key),
           material: version.material ?? new Uint8Array(),
         })),
         last: page.last,
