@@ -199,6 +199,7 @@ test("what Claviger itself takes away is not missed, and may come again", async 
   await access.revokeRole(binding);
   await access.grantRole(binding);
   const found = await findings();
+  expect(found.filter(({ table }) => table === "withdrawals")).toEqual([]);
   for (const what of [hold!.id, client.uri]) {
     expect(found.filter(({ row }) => row.includes(what))).toEqual([]);
   }

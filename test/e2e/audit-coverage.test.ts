@@ -31,6 +31,8 @@ type Services = Pick<
   | "audit"
   | "backup"
   | "registry"
+  | "distributionRows"
+  | "rotationRows"
   | "recipients"
   | "sessions"
   | "groups"
@@ -254,6 +256,7 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       call: (as, o) => as.access.decideAccess({ identity, permission: "keys.get", resource: name }, o),
       outcome: "refused",
     },
+    listRevocations: { call: (as, o) => as.access.listRevocations({}, o), outcome: "refused" },
     recordRevocation: {
       call: (as, o) => as.access.recordRevocation({ identity, revoked: true }, o),
       outcome: "refused",
@@ -459,6 +462,16 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       outcome: "failed",
       outsider: "failed",
     },
+    purgeBackup: { call: (as, o) => as.backup.purgeBackup({ backupId: randomUUID() }, o), outcome: "failed" },
+    beginDrill: {
+      call: (as, o) =>
+        as.backup.beginDrill(
+          { backupId: randomUUID(), madeAt: new Date().toISOString(), recoveryKey: "0011223344556677" },
+          o,
+        ),
+    },
+    endDrill: { call: (as, o) => as.backup.endDrill({ drillId: randomUUID() }, o), outcome: "failed" },
+    listDrills: { call: (as, o) => as.backup.listDrills({}, o) },
     attestBackup: {
       call: async (as, o) => {
         const { recoveryKey } = await claviger.backup.getCustody({});
@@ -467,7 +480,32 @@ const steps: { [S in keyof Services]: { [M in keyof Services[S]]: Step } } = {
       },
     },
   },
+  distributionRows: {
+    checkRows: {
+      call: async (as, o) => {
+        for await (const _ of as.distributionRows.checkRows({}, o)) {
+          // Until it is done.
+        }
+      },
+    },
+  },
+  rotationRows: {
+    checkRows: {
+      call: async (as, o) => {
+        for await (const _ of as.rotationRows.checkRows({}, o)) {
+          // Until it is done.
+        }
+      },
+    },
+  },
   registry: {
+    listEndings: {
+      call: async (as, o) => {
+        for await (const _ of as.registry.listEndings({}, o)) {
+          // Until it is done.
+        }
+      },
+    },
     checkRegistry: {
       call: async (as, o) => {
         for await (const _ of as.registry.checkRegistry({}, o)) {

@@ -8,6 +8,7 @@ import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts"
 import { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
 import { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
 import { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
+import { RowService as DistributionRowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
 import { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
 import { TokenIssuerService } from "@claviger/proto/distribution/v1/token_issuer_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
@@ -16,6 +17,7 @@ import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_p
 import { KeyDistributionService } from "@claviger/proto/generator/v1/key_distribution_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
+import { RowService as RotationRowService } from "@claviger/proto/rotation/v1/rows_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
 import { EmergencyService } from "@claviger/proto/storage/v1/emergency_pb.ts";
@@ -59,6 +61,7 @@ const served: readonly [At, DescService, Readonly<Record<string, AnyRow>>][] = [
   ["generator", KeyDistributionService, generator.keyDistributionPolicy],
   ["distribution", IdentityService, distribution.identityPolicy],
   ["distribution", CertificateService, distribution.certificatePolicy],
+  ["distribution", DistributionRowService, distribution.rowPolicy],
   ["distribution", AuthorityService, distribution.authorityPolicy],
   ["distribution", ProfileService, distribution.profilePolicy],
   ["distribution", TokenIssuerService, distribution.tokenIssuerPolicy],
@@ -69,6 +72,7 @@ const served: readonly [At, DescService, Readonly<Record<string, AnyRow>>][] = [
   ["distribution", DeliveryService, distribution.deliveryPolicy],
   ["rotation", RotationService, rotation.rotationPolicy],
   ["rotation", SubscriptionService, rotation.subscriptionPolicy],
+  ["rotation", RotationRowService, rotation.rowPolicy],
   ["audit", AuditService, audit.auditPolicy],
 ];
 const roleNames = ["administrator", "user", "auditor"] as const;

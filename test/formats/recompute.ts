@@ -3,8 +3,11 @@ import { create } from "@bufbuild/protobuf";
 import { bundleId, canonicalJson, commitment, sealBundle, sealConfirmation } from "@claviger/audit-record";
 import {
   type BackupHeader,
+  type Ending,
   encodeHeader as encodeBackupHeader,
+  encodeEnding,
   encodeParts,
+  endingsTable,
   sealStream,
 } from "@claviger/backup";
 import { parseEnrollmentToken } from "@claviger/client";
@@ -23,6 +26,7 @@ import { pageToken, readPageToken } from "../../packages/rpc/src/pages.ts";
 import { formatToken, hashSecret, secretOf } from "../../services/distribution/src/enrollment.ts";
 import { checkAlgorithm, checkProtection } from "../../services/generator/src/algorithm-choice.ts";
 import { algorithmRow } from "../../services/generator/src/algorithms.ts";
+import { type DrillReport, sealDrillReport } from "../../services/generator/src/ceremony/drill-report.ts";
 import { encodeHeader, parseCiphertext, uuidBytes } from "../../services/generator/src/ciphertext.ts";
 import { recoveryKeyId } from "../../services/generator/src/hsm/recovery-key.ts";
 import { padSecret, unpadSecret } from "../../services/generator/src/hsm/wrapped-secret.ts";
@@ -330,6 +334,21 @@ function errorTrailers(fields: Fields) {
   };
 }
 
+async function drillReport(fields: Fields): Promise<Record<string, string>> {
+  const report = JSON.parse(value(fields, "report")) as DrillReport;
+  const mac = (data: Uint8Array): Buffer =>
+    createHmac("sha256", bytes(fields, "binding-key")).update(data).digest();
+  const sealed = await sealDrillReport(report, mac);
+  return { report: sealed.report.toString("utf8"), mac: hex(sealed.mac) };
+}
+
+function ending(fields: Fields): Record<string, string> {
+  const row = JSON.parse(value(fields, "ending")) as Ending;
+  const seal = createRowSealer(bytes(fields, "seal-key")).seal(endingsTable, { ...row });
+  const line = JSON.parse(encodeEnding({ ending: row, seal })) as { ending: Ending; seal: string };
+  return { ending: JSON.stringify(line.ending), seal: line.seal };
+}
+
 /** What the code makes of each vector's inputs; what it says must stand in the vector, field by field. */
 export const recompute: Readonly<
   Record<string, (fields: Fields) => Record<string, string> | Promise<Record<string, string>>>
@@ -354,6 +373,8 @@ export const recompute: Readonly<
   "enrolment-token": enrolmentToken,
   "recovery-wrap": recoveryWrap,
   backup,
+  "drill-report": drillReport,
+  ending,
   approval,
   "page-token": pages,
   "derived-uuid": derivedId,

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { type Claviger, createClaviger } from "@claviger/client";
-import { chooseFreeBlock } from "@claviger/local";
+import { chooseFreeBlock, layoutOf, portsOf } from "@claviger/local";
+import { Client } from "pg";
 import { type CliResult, runCli } from "./run-cli.ts";
 import { clone, testTrustDomain } from "./shared-installation.ts";
 
@@ -53,6 +54,25 @@ export class OwnInstallation implements AsyncDisposable {
 
   connect(): Claviger {
     return createClaviger({ config: this.configPath });
+  }
+
+  /** One statement as PostgreSQL's superuser, who sees all schemas. */
+  async superuser<Row = Record<string, unknown>>(sql: string, values: unknown[] = []): Promise<Row[]> {
+    const { postgresql, settingsFile } = layoutOf(this.stateDirectory);
+    const { basePort } = JSON.parse(readFileSync(settingsFile, "utf8")) as { basePort: number };
+    const client = new Client({
+      host: postgresql.socketDirectory,
+      port: portsOf(basePort).postgresql,
+      database: "claviger",
+      user: "postgres",
+      password: readFileSync(postgresql.superuserPassword, "utf8").trim(),
+    });
+    await client.connect();
+    try {
+      return (await client.query(sql, values)).rows as Row[];
+    } finally {
+      await client.end();
+    }
   }
 
   cli(...args: string[]): Promise<CliResult> {

@@ -114,7 +114,7 @@ test("the HSM's library and the environment are each known in few rooms", () => 
   for (const path of users(/from "pkcs11js"/)) expect(path).toMatch(/^services\/generator\/src\/hsm\//);
   for (const path of users(/process\.env/)) {
     expect(path).toMatch(
-      /^services\/\w+\/src\/(main|ceremony\/(main|restore|change-custody))\.ts$|^packages\/(client|cli|service)\/|^deploy\//,
+      /^services\/\w+\/src\/(main|check-rows|ceremony\/(main|restore|drill|change-custody))\.ts$|^packages\/(client|cli|service)\/|^deploy\//,
     );
   }
 });

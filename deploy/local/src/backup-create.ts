@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { rememberCopy } from "@claviger/backup";
 import { createClaviger } from "@claviger/client";
 import { DomainError, exitCodeOf } from "@claviger/domain-error";
 import { type CreatedBackup, createBackup } from "./backup/create.ts";
@@ -28,7 +29,7 @@ try {
   if (flags.json) console.log(JSON.stringify(created));
   else console.log(text(created));
 } catch (cause) {
-  printError(cause);
+  printError(cause, flags);
   process.exitCode = exitCodeOf(cause);
 }
 
@@ -54,8 +55,12 @@ async function create(file: string): Promise<CreatedBackup> {
   using claviger = createClaviger({ config: flags.config ?? layout.configurationFile });
   const database = await connectAsSuperuser(layout, portsOf(running.basePort).postgresql, databaseName);
   try {
-    const onProgress = (message: string): void => console.error(`claviger: ${message}`);
-    return await createBackup({ claviger, database, file, keepDays, onProgress });
+    const onProgress = (message: string): void => {
+      if (!flags.json) console.error(`claviger: ${message}`);
+    };
+    const created = await createBackup({ claviger, database, file, keepDays, onProgress });
+    rememberCopy(layout.stateDirectory, { id: created.id, path: file, expiresAt: created.expiresAt });
+    return created;
   } finally {
     await database.end();
   }
@@ -65,7 +70,7 @@ function text({ bytes, expiresAt, file, id, recoveryKey, sections }: CreatedBack
   const rows = sections.reduce((sum, section) => sum + section.rows, 0);
   return [
     `backup ${id}: ${rows.toLocaleString("en")} rows, ${bytes.toLocaleString("en")} bytes in ${file}`,
-    `delete every copy of it by ${expiresAt}`,
+    `delete every copy of it by ${expiresAt}: claviger backup purge deletes those that this host knows of`,
     `the shares of recovery key ${recoveryKey} open it: keep them elsewhere`,
     `what it holds, signed: ${file}.manifest.json`,
   ].join("\n");

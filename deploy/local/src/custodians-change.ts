@@ -57,6 +57,6 @@ try {
   const [code] = (await once(child, "exit")) as [number | null];
   process.exitCode = code ?? 1;
 } catch (cause) {
-  printError(cause);
+  printError(cause, flags);
   process.exitCode = exitCodeOf(cause);
 }

@@ -50,7 +50,7 @@ try {
     );
   }
 } catch (cause) {
-  printError(cause);
+  printError(cause, flags);
   process.exitCode = exitCodeOf(cause);
 }
 

@@ -80,5 +80,8 @@ function refusal(code: number | null, said: string): DomainError {
   const hint = /^hint: (.*)$/m.exec(said)?.[1];
   const refused =
     code === exitCodeOfKind["failed-precondition"] || code === exitCodeOfKind["invalid-argument"];
-  return new DomainError(refused ? "failed-precondition" : "unavailable", message, { hint });
+  // What is damaged is told apart from what was given wrong.
+  const damaged = /^kind: integrity$/m.test(said);
+  const kind = damaged ? "integrity" : refused ? "failed-precondition" : "unavailable";
+  return new DomainError(kind, message, { hint });
 }

@@ -1,8 +1,9 @@
 // What restore.ts runs where the services' users can reach the clone: everything but the stop before it and the
 // start after it. Each step can be done again: a restore that was cut off is run again from its beginning.
-import { existsSync } from "node:fs";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { createReadStream, createWriteStream, existsSync } from "node:fs";
+import { chown, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
 import { initialise, sharesLeft } from "@claviger/bootstrap";
 import { DomainError, exitCodeOf } from "@claviger/domain-error";
@@ -11,7 +12,7 @@ import type { Client } from "pg";
 import { type Accounts, ensureAccounts } from "./accounts.ts";
 import { type Opened, openedDirectory, type RestoreFiles, runRestoreStep } from "./backup/opened.ts";
 import { keysThere, replaceRows } from "./backup/rows.ts";
-import { appliedMigrations, requireSameTables, tablesOf } from "./backup/tables.ts";
+import { requireSameVersion } from "./backup/tables.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { readSettings } from "./local-settings.ts";
@@ -29,13 +30,16 @@ const { values: flags } = parseArgs({
     "known-as": { type: "string" },
     step: { type: "string" },
     replace: { type: "boolean" },
+    json: { type: "boolean" },
   },
 });
 const clone = new URL("../../..", import.meta.url).pathname.replace(/\/$/, "");
 const layout = layoutOf(flags.state ?? "", { knownAs: flags["known-as"] });
 const files = JSON.parse(process.env.CLAVIGER_RESTORE_FILES ?? "{}") as RestoreFiles;
 const postgresqlStopMilliseconds = 8_000;
-const notice = (message: string): void => console.error(`claviger: ${message}`);
+const notice = (message: string): void => {
+  if (!flags.json) console.error(`claviger: ${message}`);
+};
 
 try {
   const accounts = await ensureAccounts();
@@ -44,7 +48,7 @@ try {
 } catch (cause) {
   // What was opened stays for no longer than it is wanted; a restore that has begun opens it again.
   await rm(openedDirectory(layout), { recursive: true, force: true });
-  printError(cause);
+  printError(cause, flags);
   process.exitCode = exitCodeOf(cause);
 }
 
@@ -62,6 +66,7 @@ async function open(accounts: Accounts): Promise<void> {
       },
     );
   }
+  requireEndings(opened);
   const rows = opened.sections.reduce((sum, section) => sum + section.rows, 0);
   notice(`it is whole: ${rows.toLocaleString("en")} rows, made at ${opened.createdAt}`);
   const running = runningInstallation(layout);
@@ -105,18 +110,25 @@ async function restore(accounts: Accounts): Promise<void> {
   notice(`restored backup ${opened.id}`);
 }
 
+/** A file that somebody gave is to be applied; what the running installation says may be of another one. */
+function requireEndings({ endings }: Opened): void {
+  for (const [at, { path, given }] of (files.endings ?? []).entries()) {
+    const { count, takenAt, why } = endings[at]!;
+    if (why === "") {
+      const from = given ? path : "this installation itself";
+      notice(`${from} knows ${count.toLocaleString("en")} endings until ${takenAt}: they are applied`);
+    } else if (given) {
+      throw new DomainError("integrity", `${path}: ${why}`, {
+        hint: "give the file as `claviger backup endings` wrote it, or leave --since out",
+      });
+    }
+  }
+}
+
 /** Before anything is changed. Ends the connection. */
 async function requireRestorable(database: Client, opened: Opened): Promise<void> {
   try {
-    requireSameTables(
-      await tablesOf(database),
-      opened.tables.filter(({ columns }) => columns !== undefined),
-    );
-    if (JSON.stringify(await appliedMigrations(database)) !== JSON.stringify(opened.migrations)) {
-      throw new DomainError("failed-precondition", "the backup is of another version of Claviger's tables", {
-        hint: "restore it with the version that made it, and then upgrade",
-      });
-    }
+    await requireSameVersion(database, opened);
     const there = await keysThere(database);
     if (there > 0 && flags.replace !== true && !existsSync(layout.restoring)) {
       throw new DomainError(
@@ -132,11 +144,14 @@ async function requireRestorable(database: Client, opened: Opened): Promise<void
 
 /** Certificates of a CA that is there again, a bus without what the other database had sent, and a note for storage. */
 async function finish(accounts: Accounts, ports: Ports, trustDomain: string, opened: Opened): Promise<void> {
-  await writeOwnedFile(
-    join(layout.serviceDirectory("storage"), "restored.json"),
-    JSON.stringify({ backup: opened.id, madeAt: opened.createdAt }),
-    { mode: 0o600, account: accounts.storage },
-  );
+  await giveEndings(accounts, opened);
+  for (const service of ["storage", "distribution", "rotation"] as const) {
+    await writeOwnedFile(
+      join(layout.serviceDirectory(service), "restored.json"),
+      JSON.stringify({ backup: opened.id, madeAt: opened.createdAt }),
+      { mode: 0o600, account: accounts[service] },
+    );
+  }
   await forgetVoidShares(opened.recoveryKey);
   await rm(layout.nats.store, { recursive: true, force: true });
   for (const name of ["audit.vkey", "audit-checkpoint.txt"]) {
@@ -153,6 +168,22 @@ async function finish(accounts: Accounts, ports: Ports, trustDomain: string, ope
     onNotice: notice,
     renew: true,
   });
+}
+
+/** To storage, which knows them by their seals; one file after another. */
+async function giveEndings(accounts: Accounts, { endings }: Opened): Promise<void> {
+  const target = join(layout.serviceDirectory("storage"), "endings.jsonl");
+  await rm(target, { force: true });
+  const good = (files.endings ?? []).filter((_, at) => endings[at]?.why === "");
+  if (good.length === 0) return;
+  const part = join(layout.stateDirectory, "endings.part");
+  await rm(part, { force: true });
+  for (const { path } of good) {
+    await pipeline(createReadStream(path), createWriteStream(part, { mode: 0o600, flags: "a", flush: true }));
+  }
+  const account = accounts.storage;
+  if (account !== undefined) await chown(part, account.uid, account.gid);
+  await rename(part, target);
 }
 
 /** Those of the recovery key that this installation's own ceremony made: it opens nothing any more. */

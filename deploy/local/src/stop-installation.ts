@@ -1,5 +1,6 @@
 // Without packages from npm: stopping and forgetting work in a clone that has none any more.
 import { setTimeout as sleep } from "node:timers/promises";
+import { scratchLayout, sweepScratch } from "./backup/scratch.ts";
 import type { Layout } from "./layout.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { isRunning, signal } from "./process-identity.ts";
@@ -11,6 +12,8 @@ const pollMilliseconds = 25;
 
 /** Ends what runs of an installation, and says in one sentence what that was. */
 export async function stopInstallation(layout: Layout): Promise<string> {
+  // Of a drill that was killed; one that runs clears away by itself.
+  await sweepScratch(scratchLayout(layout, layout.stateDirectory));
   const began = performance.now();
   const running = runningInstallation(layout);
   if (running === undefined) {

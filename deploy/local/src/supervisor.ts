@@ -1,5 +1,6 @@
 import { DomainError } from "@claviger/domain-error";
 import { type Accounts, ensureAccounts } from "./accounts.ts";
+import { scratchLayout, sweepScratch } from "./backup/scratch.ts";
 import type { Bootstrap, CompleteBootstrap } from "./bootstrap.ts";
 import { type BusTrust, keepBusTrust, writeBusRoots } from "./bus-trust.ts";
 import { type Layout, layoutOf } from "./layout.ts";
@@ -62,6 +63,7 @@ export async function startInstallation(options: InstallationOptions): Promise<I
   const notice = (part?: PartName) => (message: string) => options.onEvent({ part, message });
   const accounts = await ensureAccounts();
   await ensureStateDirectories(layout, accounts);
+  await sweepScratch(scratchLayout(layout, options.knownAs ?? layout.stateDirectory));
   const ended = await endLeftovers(layout);
   if (ended.length > 0) notice()(`ended what an earlier start had left running: ${ended.join(", ")}`);
   const settings = await decideSettings({

@@ -44,8 +44,18 @@ function helpText({ command, summary, flags, notes }: Usage): string {
 }
 
 /** Prints an error the way that the command line does, with its hint. Knows DomainError by its shape only. */
-export function printError(cause: unknown): void {
-  console.error(`error: ${cause instanceof Error ? cause.message : String(cause)}`);
-  const hint = (cause as { hint?: unknown } | undefined)?.hint;
+export function printError(cause: unknown, { json = false }: { json?: boolean | undefined } = {}): void {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const { hint, kind } = (cause ?? {}) as { hint?: unknown; kind?: unknown };
+  if (json) {
+    const error = {
+      kind: typeof kind === "string" ? kind : "internal",
+      message,
+      hint: typeof hint === "string" ? hint : null,
+    };
+    console.error(JSON.stringify({ error }));
+    return;
+  }
+  console.error(`error: ${message}`);
   if (typeof hint === "string") console.error(`hint: ${hint}`);
 }

@@ -46,7 +46,10 @@ export async function holdCeremony(options: BootstrapOptions): Promise<void> {
 }
 
 /** SoftHSM wants an absolute path; written at each start, since a clone may have been moved. */
-async function writeSoftHsmConfiguration(directory: string, account: Account | undefined): Promise<void> {
+export async function writeSoftHsmConfiguration(
+  directory: string,
+  account: Account | undefined,
+): Promise<void> {
   const lines = [
     `directories.tokendir = ${join(directory, "token")}`,
     "objectstore.backend = file",

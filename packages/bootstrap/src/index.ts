@@ -7,6 +7,7 @@ import { holdCeremony } from "./ceremony.ts";
 import { hasExpired, issueFirstCertificates } from "./certificates.ts";
 import { type BootstrapOptions, serviceNames } from "./options.ts";
 
+export { writeSoftHsmConfiguration } from "./ceremony.ts";
 export { completeBootstrap } from "./complete.ts";
 export { sharesLeft } from "./custody.ts";
 export type { BootstrapLayout, BootstrapOptions } from "./options.ts";

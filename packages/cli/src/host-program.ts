@@ -40,7 +40,7 @@ export async function proofOfShare(path: string): Promise<Buffer> {
  * @throws DomainError `failed-precondition` where this machine has no clone
  */
 export async function runHostProgram(
-  name: "init" | "backup-create" | "restore" | "custodians-change",
+  name: "init" | "backup-create" | "backup-drill" | "restore" | "custodians-change",
   line: readonly string[],
   environment: Record<string, string> = {},
 ): Promise<number> {

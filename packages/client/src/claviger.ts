@@ -10,12 +10,14 @@ import { IdentityService } from "@claviger/proto/distribution/v1/identity_pb.ts"
 import { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
 import { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
 import { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
+import { RowService as DistributionRowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
 import { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
 import { TokenIssuerService } from "@claviger/proto/distribution/v1/token_issuer_pb.ts";
 import { BackupService } from "@claviger/proto/generator/v1/backup_pb.ts";
 import { CryptographyService, type OperationResult } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { KeyGenerationService, KeyringService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
+import { RowService as RotationRowService } from "@claviger/proto/rotation/v1/rows_pb.ts";
 import { type GetStatusResponse, StatusService } from "@claviger/proto/status/v1/status_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { ApprovalService } from "@claviger/proto/storage/v1/approval_pb.ts";
@@ -76,6 +78,9 @@ export interface Claviger extends Disposable {
   readonly deliveries: Client<typeof DeliveryService>;
   readonly rotation: Client<typeof RotationService>;
   readonly subscriptions: Client<typeof SubscriptionService>;
+  /** Distribution's and rotation's own rows. */
+  readonly distributionRows: Client<typeof DistributionRowService>;
+  readonly rotationRows: Client<typeof RotationRowService>;
   readonly audit: Client<typeof AuditService>;
   /**
    * Many operations over one stream: what is ready together goes together, and results come as they finish, in
@@ -162,6 +167,12 @@ export function createClaviger(options: ClavigerOptions = {}): Claviger {
     },
     get backup() {
       return clientOf(BackupService, "generator");
+    },
+    get distributionRows() {
+      return clientOf(DistributionRowService, "distribution");
+    },
+    get rotationRows() {
+      return clientOf(RotationRowService, "rotation");
     },
     get identities() {
       return clientOf(IdentityService, "distribution");

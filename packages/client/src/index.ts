@@ -17,6 +17,7 @@ export {
   type ServiceName,
   serviceNames,
 } from "./config-file.ts";
+export { type WrittenEndings, writeEndings } from "./endings.ts";
 export {
   type EnrolledIdentity,
   type EnrollOptions,

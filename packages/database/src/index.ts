@@ -33,7 +33,10 @@ export interface Database extends AsyncDisposable {
 const attemptsMax = 5;
 /** SQLSTATE 40001 serialization_failure, 40P01 deadlock_detected. */
 const retriedStates = new Set(["40001", "40P01"]);
+const pauseMilliseconds = 10;
 const connectTimeoutMilliseconds = 3000;
+/** pg-pool's words where every connection is in use, and none came free in time. */
+const poolBusy = "timeout exceeded when trying to connect";
 
 export function openDatabase(options: DatabaseOptions): Database {
   const pool = new pg.Pool({
@@ -76,8 +79,10 @@ async function runWithRetries<T>(pool: pg.Pool, work: (transaction: Transaction)
       return await runOnce(pool, work);
     } catch (error) {
       const state = (error as { code?: unknown }).code;
-      if (attempt < attemptsMax && typeof state === "string" && retriedStates.has(state)) continue;
-      throw translate(error);
+      const again = attempt < attemptsMax && typeof state === "string" && retriedStates.has(state);
+      if (!again) throw translate(error);
+      // Those who met do not meet again at once.
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * pauseMilliseconds * attempt));
     }
   }
 }
@@ -124,12 +129,18 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
 function translate(error: unknown): unknown {
   if (isDomainError(error)) return error;
   const { code, message } = error as { code?: string; message?: string };
+  if (message === poolBusy || code === "53300") {
+    return new DomainError("unavailable", "the database has more work than it can do", {
+      hint: "try again shortly",
+      cause: error,
+    });
+  }
   const lost =
     code?.startsWith("08") ||
     code?.startsWith("57P") ||
     ["ECONNREFUSED", "ECONNRESET", "EPIPE", "ENOENT", "ETIMEDOUT"].includes(code ?? "") ||
-    /terminated|timeout exceeded when trying to connect|Connection ended|not queryable/i.test(message ?? "");
-  if (lost || code === "53300") {
+    /terminated|Connection ended|not queryable/i.test(message ?? "");
+  if (lost) {
     return new DomainError("unavailable", "the database cannot be reached", {
       hint: "try again shortly; `claviger status` shows when PostgreSQL is back",
       cause: error,

@@ -19,7 +19,6 @@ export interface DistributionConfig extends CommonSettings {
   /** What certificates and tokens say about where public artefacts are. */
   publicHttpAddress: string;
   publicEnrollmentAddress: string;
-  sealKeyPath: string;
   auditKey: Buffer;
   /** Host names and addresses that Claviger's own services are reached by. */
   serviceHosts: readonly string[];
@@ -44,7 +43,6 @@ export function readConfig(environment: NodeJS.ProcessEnv): DistributionConfig {
       httpListen,
       publicHttpAddress: reader.text("CLAVIGER_PUBLIC_HTTP_ADDRESS", httpListen),
       publicEnrollmentAddress: reader.text("CLAVIGER_PUBLIC_ENROLLMENT_ADDRESS", enrollmentListen),
-      sealKeyPath: join(common.directory, "seal.key"),
       auditKey: readFileSync(join(common.directory, "audit.key")),
       serviceHosts: reader.text("CLAVIGER_SERVICE_HOSTS", "localhost,127.0.0.1").split(","),
       firstAdministratorHash: existsSync(invitation) ? readFileSync(invitation, "utf8").trim() : undefined,

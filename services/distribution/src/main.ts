@@ -11,6 +11,7 @@ import { EnrollmentService, IdentityService } from "@claviger/proto/distribution
 import { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
 import { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
 import { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
+import { RowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
 import { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
 import { TokenIssuerService } from "@claviger/proto/distribution/v1/token_issuer_pb.ts";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
@@ -18,7 +19,7 @@ import { KeyDistributionService } from "@claviger/proto/generator/v1/key_distrib
 import { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
-import { rowSealerFromFile } from "@claviger/row-seal";
+import { guardRows } from "@claviger/row-ledger";
 import { register, ServerOnlyTlsCredentials, startRpcServer } from "@claviger/rpc";
 import {
   createLogger,
@@ -48,6 +49,7 @@ import { enrollmentHandlers, identityHandlers } from "./handlers/identity.ts";
 import { preSharedKeyHandlers } from "./handlers/pre-shared-key.ts";
 import { profileHandlers } from "./handlers/profile.ts";
 import { recipientHandlers } from "./handlers/recipient.ts";
+import { rowHandlers } from "./handlers/rows.ts";
 import { sessionHandlers } from "./handlers/session.ts";
 import { tokenIssuerHandlers } from "./handlers/token-issuer.ts";
 import { OcspService } from "./ocsp/ocsp-service.ts";
@@ -63,12 +65,15 @@ import {
   preSharedKeyPolicy,
   profilePolicy,
   recipientPolicy,
+  rowPolicy,
   sessionPolicy,
   tokenIssuerPolicy,
 } from "./policy.ts";
 import { createPublicHttp } from "./public-http.ts";
-import type { Registry } from "./registry.ts";
+import { publish, type Registry } from "./registry.ts";
+import { settleRestored } from "./restored.ts";
 import { RevocationLists } from "./revocation-lists.ts";
+import { sealedTables } from "./sealed-tables.ts";
 import { TrustSignal } from "./trust-signal.ts";
 
 const service = "distribution";
@@ -81,10 +86,9 @@ await runService(logger, start);
 async function start(lifetime: Lifetime): Promise<void> {
   const settings = readConfig(process.env);
   const { publicHttpAddress, serviceHosts, trustDomain } = settings;
-  const sealer = rowSealerFromFile(settings.sealKeyPath);
   const open = (tx: Transaction): Registry => ({
     tx,
-    sealer,
+    sealer: guard.sealerOf(tx),
     now: new Date(),
     statusChanged: (serial) => tx.afterCommit(() => forget(serial)),
   });
@@ -100,6 +104,22 @@ async function start(lifetime: Lifetime): Promise<void> {
     },
   });
   const { bus, database, identity, probes, warn, work } = parts;
+  const guard = guardRows({
+    directory: settings.directory,
+    database,
+    tables: sealedTables,
+    namesSomebody: new Set([
+      "identities",
+      "enrollment_tokens",
+      "recipients",
+      "session_rules",
+      "key_group_members",
+    ]),
+    publish: (tx, row, table) => publish(open(tx), "registry.row-changed", row, { table }),
+    logger,
+    warn,
+    lifetime,
+  });
   const inTransaction = <T>(action: (registry: Registry) => Promise<T>): Promise<T> =>
     database.transaction((tx) => action(open(tx)));
 
@@ -141,6 +161,9 @@ async function start(lifetime: Lifetime): Promise<void> {
     onProgress: (what) => logger.info(what),
   });
   await untilItWorks(warn, () => rotation.open());
+  await untilItWorks(warn, () =>
+    settleRestored({ directory: settings.directory, work, open, storage, trustDomain }),
+  );
   const { firstAdministratorHash } = settings;
   if (firstAdministratorHash !== undefined) {
     await inTransaction((registry) =>
@@ -222,8 +245,9 @@ async function start(lifetime: Lifetime): Promise<void> {
     authorize: access.decide,
     claimApproval: access.claimApproval,
     auditedWork: inTurn(work),
-    probes,
+    probes: [...probes, guard.probe],
     registrations: [
+      register(RowService, rowPolicy, rowHandlers(guard)),
       register(IdentityService, identityPolicy, identityHandlers(shared)),
       register(CertificateService, certificatePolicy, certificateHandlers(shared)),
       register(

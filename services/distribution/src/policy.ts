@@ -7,6 +7,7 @@ import type { EnrollmentService, IdentityService } from "@claviger/proto/distrib
 import type { PreSharedKeyService } from "@claviger/proto/distribution/v1/pre_shared_key_pb.ts";
 import type { ProfileService } from "@claviger/proto/distribution/v1/profile_pb.ts";
 import type { RecipientService } from "@claviger/proto/distribution/v1/recipient_pb.ts";
+import type { RowService } from "@claviger/proto/distribution/v1/rows_pb.ts";
 import type { SessionKeyService } from "@claviger/proto/distribution/v1/session_pb.ts";
 import type { TokenIssuerService } from "@claviger/proto/distribution/v1/token_issuer_pb.ts";
 import type { Policy } from "@claviger/rpc";
@@ -72,6 +73,10 @@ export const tokenIssuerPolicy: Policy<typeof TokenIssuerService> = {
   removeTokenIssuer: everywhere("identities.enroll"),
   addTokenRule: { ...everywhere("identities.enroll"), subject: (request) => request.identity },
   removeTokenRule: everywhere("identities.enroll"),
+};
+
+export const rowPolicy: Policy<typeof RowService> = {
+  checkRows: everywhere("audit.read"),
 };
 
 export const recipientPolicy: Policy<typeof RecipientService> = {

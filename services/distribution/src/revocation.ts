@@ -145,7 +145,7 @@ export async function revokeIdentity(
     if (reason === "keyCompromise") await revokeKey(registry, storage, publicKeySha256, reason, serial);
     await endCertificate(registry, storage, certificate, reason);
   }
-  await voidTokens(registry.tx, identity);
+  await voidTokens(registry.tx, registry.sealer, identity);
   const row: IdentityRow = { ...found, state: "revoked" };
   await saveIdentity(registry.tx, registry.sealer, row);
   await publish(registry, "identity.revoked", "identities", { certificates: live.length });

@@ -55,6 +55,11 @@ export const backupPolicy: Policy<typeof BackupService> = {
   beginBackup: { callers: "anyone", permission: "backup.create" },
   attestBackup: { callers: "anyone", permission: "backup.create" },
   listBackups: { callers: "anyone", permission: "audit.read" },
+  purgeBackup: { callers: "anyone", permission: "backup.create" },
+  // Who makes backups also tries them.
+  beginDrill: { callers: "anyone", permission: "backup.create" },
+  endDrill: { callers: "anyone", permission: "backup.create" },
+  listDrills: { callers: "anyone", permission: "audit.read" },
   getCustody: { callers: "anyone", permission: "audit.read" },
   // Who has a share may say so: that is the proof.
   acknowledgeCustody: { callers: "anyone" },

@@ -7,11 +7,13 @@ import { isDomainError } from "@claviger/domain-error";
 import { insertEvent } from "@claviger/outbox";
 import type { Key, KeyService, KeyVersion } from "@claviger/proto/storage/v1/key_pb.ts";
 import { isKeyName } from "./key-names.ts";
+import type { OpenRegistry } from "./registry.ts";
 import { insertRollout, newestVersion } from "./store/rollouts.ts";
 import { deleteSchedule, saveSchedule } from "./store/schedules.ts";
 
 export interface KeyFollowerOptions {
   database: Database;
+  open: OpenRegistry;
   storage: Client<typeof KeyService>;
   onRollout: () => void;
 }
@@ -56,22 +58,23 @@ function subjectOf(message: BusMessage): string | undefined {
 }
 
 async function followKey(options: KeyFollowerOptions, name: string): Promise<void> {
-  const { database, onRollout, storage } = options;
+  const { database, onRollout, open, storage } = options;
   const key = await readKey(storage, name);
   if (key === undefined) {
-    await database.transaction((tx) => deleteSchedule(tx, name));
+    await database.transaction((tx) => deleteSchedule(open(tx), name));
     return;
   }
-  const known = await database.transaction((tx) => newestVersion(tx, name, key.id));
+  const known = await database.transaction((tx) => newestVersion(open(tx), name, key.id));
   const versions = await versionsAfter(storage, key, known);
   const newest = versions.at(-1) ?? (await versionsAfter(storage, key, key.currentVersion - 1)).at(-1);
   const opened = await database.transaction(async (tx) => {
+    const registry = open(tx);
     let count = 0;
     for (const version of versions) {
       const rotatedAt = version.createdAt === undefined ? new Date() : timestampDate(version.createdAt);
       const eventId = derivedUuid("rollout", key.id, version.version);
       const row = { keyName: name, version: version.version, keyId: key.id, eventId, rotatedAt };
-      if (!(await insertRollout(tx, row))) continue;
+      if (!(await insertRollout(registry, row))) continue;
       count += 1;
       await insertEvent(tx, "rotation", {
         type: "rollout.opened",
@@ -85,11 +88,11 @@ async function followKey(options: KeyFollowerOptions, name: string): Promise<voi
     // Storage decides once more when the rotation is asked for.
     const usedUp = newest !== undefined && usesAreHigh(newest);
     if (!live || (period === 0 && !usedUp) || newest?.createdAt === undefined) {
-      await deleteSchedule(tx, name);
+      await deleteSchedule(registry, name);
       return count;
     }
     const lastRotatedAt = timestampDate(newest.createdAt);
-    await saveSchedule(tx, {
+    await saveSchedule(registry, {
       keyName: name,
       keyId: key.id,
       currentVersion: key.currentVersion,

@@ -1,4 +1,5 @@
 import type { RotationService, SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
+import type { RowService } from "@claviger/proto/rotation/v1/rows_pb.ts";
 import type { Policy } from "@claviger/rpc";
 
 const named = (request: { name: string }): string => request.name;
@@ -17,4 +18,8 @@ export const subscriptionPolicy: Policy<typeof SubscriptionService> = {
   // The caller's own subscriptions alone; each event is decided about when it is sent.
   watchRotations: { callers: "anyone", resource: named },
   acknowledgeRotation: { callers: "anyone", permission: "rotation.subscribe", resource: named },
+};
+
+export const rowPolicy: Policy<typeof RowService> = {
+  checkRows: { callers: "anyone", permission: "audit.read" },
 };

@@ -2,10 +2,12 @@ import type { Client } from "@claviger/client";
 import type { Database } from "@claviger/database";
 import type { KeyGenerationService } from "@claviger/proto/generator/v1/key_generation_pb.ts";
 import { derivedUuid } from "./key-follower.ts";
+import type { OpenRegistry } from "./registry.ts";
 import { claimDue, noteFailure, type ScheduleRow } from "./store/schedules.ts";
 
 export interface SchedulerOptions {
   database: Database;
+  open: OpenRegistry;
   generator: Client<typeof KeyGenerationService>;
   /** Reads a key again after an attempt, whatever came of it. */
   follow: (name: string) => Promise<void>;
@@ -23,15 +25,15 @@ const retryMilliseconds = 30_000;
  * storage unless it is due there: whatever dies in between, it happens once.
  */
 export async function rotateOne(options: SchedulerOptions): Promise<boolean> {
-  const { database, now } = options;
-  const due = await database.transaction((tx) => claimDue(tx, now(), claimSeconds));
+  const { database, now, open } = options;
+  const due = await database.transaction((tx) => claimDue(open(tx), now(), claimSeconds));
   if (due === undefined) return false;
   await rotate(options, due);
   return true;
 }
 
 async function rotate(options: SchedulerOptions, due: ScheduleRow): Promise<void> {
-  const { database, follow, generator, now, onRotated, onTrouble } = options;
+  const { database, follow, generator, now, onRotated, onTrouble, open } = options;
   try {
     const { key } = await generator.createKeyVersion({
       requestId: derivedUuid("rotate", due.keyId, due.currentVersion),
@@ -46,6 +48,6 @@ async function rotate(options: SchedulerOptions, due: ScheduleRow): Promise<void
     const retryAt = new Date(now().getTime() + retryMilliseconds);
     // What storage says now may be that somebody else has rotated it: then the schedule is renewed.
     await follow(due.keyName).catch(() => undefined);
-    await database.transaction((tx) => noteFailure(tx, due.keyName, message, retryAt));
+    await database.transaction((tx) => noteFailure(open(tx), due.keyName, message, retryAt));
   }
 }

@@ -11,6 +11,7 @@ import { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { PolicyService } from "@claviger/proto/storage/v1/policy_pb.ts";
 import { PostureService } from "@claviger/proto/storage/v1/posture_pb.ts";
 import { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
+import { type Finding, Ledger, Tampering, tellingSealer } from "@claviger/row-ledger";
 import { readSealKey, rowSealerFromFile } from "@claviger/row-seal";
 import { register } from "@claviger/rpc";
 import {
@@ -38,7 +39,6 @@ import { keyMaterialHandlers } from "./handlers/key-material.ts";
 import { policyHandlers } from "./handlers/policy.ts";
 import { postureHandlers } from "./handlers/posture.ts";
 import { registryHandlers } from "./handlers/registry.ts";
-import { Ledger } from "./ledger.ts";
 import { Observations } from "./observations.ts";
 import {
   accessPolicy,
@@ -51,12 +51,11 @@ import {
   registryPolicy,
 } from "./policy.ts";
 import { actOnOneDate, purgeOne } from "./purger.ts";
-import type { Registry } from "./registry.ts";
-import type { Finding } from "./registry-scan.ts";
+import { publish, type Registry } from "./registry.ts";
+import { scanRegistry } from "./registry-scan.ts";
 import { settleRestored } from "./restored.ts";
 import { sealedTables } from "./sealed-tables.ts";
 import { countEmergencies, type EmergencyRow } from "./store/emergencies.ts";
-import { Tampering, tellingSealer } from "./tampering.ts";
 
 const service = "storage";
 const purgeEveryMilliseconds = 5000;
@@ -98,14 +97,14 @@ async function start(lifetime: Lifetime): Promise<void> {
 
   const tampering = new Tampering({
     database,
-    open,
-    sealer: plainSealer,
-    ledger,
+    scan: () => scanRegistry({ database, ledger, sealer: plainSealer }),
+    publish: (tx, row, table) => publish(open(tx), "registry.row-changed", row, { table }),
+    namesSomebody: new Set(["role_bindings", "revocations", "group_members", "emergency_rules"]),
     onFinding: (table, row) => logger.error("a row was changed outside Claviger", { table, row }),
     onTrouble: warn,
   });
   lifetime.onStop("tampering", () => tampering[Symbol.asyncDispose]());
-  await settleRestored({ path: restored, work, open, trustDomain });
+  await settleRestored({ directory: settings.directory, work, open, trustDomain });
   await concealWhatIsInClear({ work, open });
   const knownBefore = ledger.knowsAny("installation");
   await database.transaction((tx) => bindFirstAdministrator(open(tx), { knownBefore, trustDomain }));
@@ -165,7 +164,11 @@ async function start(lifetime: Lifetime): Promise<void> {
       ),
       register(PostureService, posturePolicy, postureHandlers(open)),
       register(ApprovalService, approvalPolicy, approvalHandlers({ database, open })),
-      register(RegistryService, registryPolicy, registryHandlers({ database, ledger, sealer: plainSealer })),
+      register(
+        RegistryService,
+        registryPolicy,
+        registryHandlers({ database, ledger, sealer: plainSealer, trustDomain }),
+      ),
       register(KeyMaterialService, keyMaterialPolicy, keyMaterialHandlers(open)),
     ],
   });

@@ -52,6 +52,7 @@ export const keyPolicy: Policy<typeof KeyService> = {
 
 export const registryPolicy: Policy<typeof RegistryService> = {
   checkRegistry: { callers: "anyone", permission: "audit.read" },
+  listEndings: { callers: "anyone", permission: "backup.create" },
 };
 
 export const accessPolicy: Policy<typeof AccessService> = {
@@ -84,6 +85,7 @@ export const accessPolicy: Policy<typeof AccessService> = {
         ? "a checkpoint is its own record"
         : undefined,
   },
+  listRevocations: { callers: ["distribution"] },
   recordRevocation: { callers: ["distribution"], subject: (request) => request.identity },
 };
 
@@ -167,6 +169,9 @@ export const keyMaterialPolicy: Policy<typeof KeyMaterialService> = {
   getDestruction: { callers: generatorOnly, resource: (request) => request.name },
   recordBackup: { callers: generatorOnly, subject: (request) => request.madeBy },
   listBackups: { callers: generatorOnly },
+  recordDrill: { callers: generatorOnly, subject: (request) => request.by },
+  recordDrillEnd: { callers: generatorOnly, subject: (request) => request.by },
+  listDrills: { callers: generatorOnly },
   adoptRecoveryKey: { callers: generatorOnly },
   listForeignRecoveryWraps: { callers: generatorOnly },
   replaceRecoveryWraps: { callers: generatorOnly },

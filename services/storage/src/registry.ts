@@ -3,11 +3,10 @@ import type { ColumnCipher } from "@claviger/column-cipher";
 import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
 import { type DomainEvent, insertEvent } from "@claviger/outbox";
+import type { Finding, Ledger } from "@claviger/row-ledger";
 import type { RowSealer } from "@claviger/row-seal";
 import { freshKey } from "./freshness.ts";
-import type { Ledger } from "./ledger.ts";
 import { parseKeyName } from "./names.ts";
-import type { Finding } from "./registry-scan.ts";
 import { findKeyring, type KeyringRow } from "./store/keyrings.ts";
 import type { KeyRow } from "./store/keys.ts";
 

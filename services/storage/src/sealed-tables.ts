@@ -4,6 +4,7 @@ import { sealedBackups } from "./store/backups.ts";
 import { sealedBindings } from "./store/bindings.ts";
 import { sealedAcknowledgements } from "./store/custody-acknowledgements.ts";
 import { sealedDestructionAcknowledgements, sealedDestructions } from "./store/destructions.ts";
+import { sealedDrills } from "./store/drills.ts";
 import { sealedEmergencies } from "./store/emergencies.ts";
 import { sealedEmergencyRules } from "./store/emergency-rules.ts";
 import { sealedFloors } from "./store/floors.ts";
@@ -43,6 +44,7 @@ export const sealedTables: readonly SealedTable[] = [
   sealedDestructions,
   sealedDestructionAcknowledgements,
   sealedBackups,
+  sealedDrills,
   sealedEmergencyRules,
   sealedEmergencies,
   sealedFloors,

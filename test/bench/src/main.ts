@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus, loadavg, release } from "node:os";
 import { join, relative } from "node:path";
+import { backupText, measureBackup } from "./backup.ts";
 import { BenchInstallation, clone, trustDomain } from "./bench-installation.ts";
 import { BareLoops, BareServer, Load } from "./child.ts";
 import { exchangeText, measureExchange } from "./exchange.ts";
@@ -60,8 +61,14 @@ async function run(options: BenchOptions, signal: AbortSignal): Promise<void> {
   await installation.makeKeys();
   const handedOut = await measureExchange(installation, options.exchange, { ...options, onProgress });
   if (options.only.length === 0) {
-    const text = options.json ? JSON.stringify({ version: 1, machine, handedOut }) : exchangeText(handedOut);
-    console.log(text);
+    const backups = await measureBackup(installation, options.backup, { ...options, onProgress });
+    const parts = [
+      ...(options.exchange.length === 0 ? [] : [exchangeText(handedOut)]),
+      ...(backups.length === 0 ? [] : [backupText(backups)]),
+    ];
+    console.log(
+      options.json ? JSON.stringify({ version: 1, machine, handedOut, backups }) : parts.join("\n\n"),
+    );
     return;
   }
   const serverUri = `spiffe://${trustDomain}/claviger/generator`;
@@ -104,11 +111,14 @@ async function run(options: BenchOptions, signal: AbortSignal): Promise<void> {
   const profiles = options.profile
     ? await profileAll({ installation, load, only, seconds: profileSeconds, signal, prefix, onProgress })
     : [];
+  // Last: the rows that it fills in are nobody's.
+  const backups = await measureBackup(installation, options.backup, { ...options, onProgress });
   const document = {
     version: 1,
     machine,
     options: { rounds, seconds },
     handedOut,
+    backups,
     rows,
     samples,
     profiles: named(profiles),
@@ -119,6 +129,7 @@ async function run(options: BenchOptions, signal: AbortSignal): Promise<void> {
     console.log(
       `\n${tableText(rows)}\n\n${footnotes(machine, samples.filter(({ finished }) => !finished).length)}`,
     );
+  if (!options.json && backups.length > 0) console.log(`\n${backupText(backups)}`);
   for (const { workload, threads } of options.json ? [] : profiles)
     console.log(`\n${hotText(workload, threads)}`);
   onProgress(`written: ${relative(clone, prefix)}.json`);

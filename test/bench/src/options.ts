@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { type BackupName, backupNames } from "./backup.ts";
 import { type ExchangeName, exchangeNames } from "./exchange.ts";
 import { type WorkloadName, workloadNames } from "./workloads.ts";
 
@@ -9,6 +10,7 @@ export interface BenchOptions {
   profile: boolean;
   only: readonly WorkloadName[];
   exchange: readonly ExchangeName[];
+  backup: readonly BackupName[];
   /** How many keys storage is filled with, where that is to be measured. */
   registryScale: number | undefined;
 }
@@ -19,7 +21,8 @@ export const usage = `usage: npm run bench -- [--json] [--rounds 5] [--seconds 3
   --rounds N    how often each path is measured on each side, 1 to 50
   --seconds N   how long each time, 1 to 60; half of that for the signatures
   --only NAMES  of: ${workloadNames.join(", ")};
-                of keys that are handed out: ${exchangeNames.join(", ")}
+                of keys that are handed out: ${exchangeNames.join(", ")};
+                of backups and restores: ${backupNames.join(", ")} (minutes, and 3 GB of disk)
                 or registry: storage filled with many keys, beside a thousand
   --scale N     how many keys that is, 1,000,000 where left out
   --no-profile  leaves out the CPU profiles at the end`;
@@ -36,7 +39,7 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" | { 
         seconds: { type: "string", default: "3" },
         scale: { type: "string", default: "1000000" },
         profile: { type: "boolean", default: true },
-        only: { type: "string", default: workloadNames.join(",") },
+        only: { type: "string", default: [...workloadNames, "backup"].join(",") },
         help: { type: "boolean", short: "h", default: false },
       },
     });
@@ -49,7 +52,9 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" | { 
     const scale = Number(values.scale);
     if (!Number.isInteger(scale) || scale < 2000 || scale > 10_000_000)
       return { problem: "--scale takes 2,000 to 10,000,000" };
-    const unknown = only.find((name) => !isWorkload(name) && !isExchange(name) && name !== "registry");
+    const unknown = only.find(
+      (name) => !isWorkload(name) && !isExchange(name) && !isBackup(name) && name !== "registry",
+    );
     if (unknown !== undefined) return { problem: `--only names no path "${unknown}"` };
     const registryScale = only.includes("registry") ? scale : undefined;
     const { json, profile } = values;
@@ -60,11 +65,16 @@ export function readOptions(args: readonly string[]): BenchOptions | "help" | { 
       profile,
       only: only.filter(isWorkload),
       exchange: only.filter(isExchange),
+      backup: only.filter(isBackup),
       registryScale,
     };
   } catch (error) {
     return { problem: (error as Error).message };
   }
+}
+
+function isBackup(name: string): name is BackupName {
+  return (backupNames as readonly string[]).includes(name);
 }
 
 function isExchange(name: string): name is ExchangeName {

@@ -136,7 +136,7 @@ class Contents {
     }
     const summary = counter.summary();
     this.#sections.push(summary);
-    onProgress(`${head.name}: ${summary.rows.toLocaleString("en")} rows`);
+    if (summary.rows > 0) onProgress(`${head.name}: ${summary.rows.toLocaleString("en")} rows`);
   }
 
   async #attested(): Promise<BackupEnd> {

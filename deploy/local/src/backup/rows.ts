@@ -22,7 +22,9 @@ export async function replaceRows(
         copyFrom(`COPY ${sqlName(table)} (${columnList(table.columns)}) FROM STDIN`),
       );
       await pipeline(createReadStream(join(directory, `${sectionName(table)}.rows`)), rows);
-      onProgress(`${sectionName(table)}: ${rows.rowCount.toLocaleString("en")} rows`);
+      if (rows.rowCount > 0) {
+        onProgress(`${sectionName(table)}: ${rows.rowCount.toLocaleString("en")} rows`);
+      }
     }
     for (const table of tables) await continueSequences(database, table);
     await database.query("COMMIT");

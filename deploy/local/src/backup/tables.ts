@@ -49,7 +49,7 @@ export function columnList(columns: readonly string[]): string {
 }
 
 /** @throws DomainError `failed-precondition` where the tables of a backup are not those of this version */
-export function requireSameTables(
+function requireSameTables(
   ours: readonly Table[],
   theirs: readonly { name: string; columns?: string[] | undefined }[],
 ): void {
@@ -66,4 +66,22 @@ export function requireSameTables(
       hint: "restore it with the version that made it, and then upgrade",
     },
   );
+}
+
+/** Before anything is filled with a backup's rows. @throws DomainError `failed-precondition` */
+export async function requireSameVersion(
+  database: Client,
+  backup: {
+    tables: readonly { name: string; columns?: string[] }[];
+    migrations: Record<string, { name: string; sha256: string }[]>;
+  },
+): Promise<void> {
+  requireSameTables(
+    await tablesOf(database),
+    backup.tables.filter(({ columns }) => columns !== undefined),
+  );
+  if (JSON.stringify(await appliedMigrations(database)) === JSON.stringify(backup.migrations)) return;
+  throw new DomainError("failed-precondition", "the backup is of another version of Claviger's tables", {
+    hint: "restore it with the version that made it, and then upgrade",
+  });
 }

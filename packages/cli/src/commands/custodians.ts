@@ -49,17 +49,20 @@ export function register(backup: Command): void {
   });
   defineCommand<{ share: string }>(custodians, {
     usage: "acknowledge",
-    description: "say that you hold a share, keep it alone and secret, and bring it when asked",
+    description:
+      "formally acknowledge that you hold a share, and that you understand and accept a key custodian's responsibilities (PCI DSS v4.0.1, 3.7.8)",
     examples: ["backup custodians acknowledge --share share-1.txt"],
     options: [["--share <file>", "your share; it stays on this machine", "required"]],
     async run(session, _, { share }) {
       const claviger = await session.connect();
       const answer = await claviger.backup.acknowledgeCustody({ proof: await proofOfShare(resolve(share)) });
       const facts = { recoveryKey: answer.recoveryKey, share: answer.share };
-      session.answer(
-        facts,
-        () =>
-          `you hold share ${facts.share} of recovery key ${facts.recoveryKey}: keep it where nobody else finds it, tell nobody, and bring it when a quorum is called`,
+      session.answer(facts, () =>
+        [
+          `you have acknowledged that you hold share ${facts.share} of recovery key ${facts.recoveryKey}, and that you understand and accept`,
+          "your responsibilities as a key custodian (PCI DSS v4.0.1, 3.7.8): to keep it where nobody else finds it, to show it",
+          "to nobody, to bring it when a quorum is called, and to report at once when it is lost or may have been seen",
+        ].join("\n"),
       );
     },
   });

@@ -15,7 +15,7 @@ interface Finding {
   key: string;
 }
 
-/** Looks at the host that it runs on, which should be the services' own, and has storage look at its rows. */
+/** Looks at the host that it runs on, which should be the services' own, and has the services look at their rows. */
 export function register(parent: Command): void {
   defineCommand(parent, {
     usage: "doctor",
@@ -24,8 +24,8 @@ export function register(parent: Command): void {
     examples: ["doctor", "doctor --json"],
     async run(session) {
       const stateDirectory = realpathSync(dirname(await session.configPath()));
-      const { check, findings } = await checkRegistry(session);
-      const checks = [...checkHost(host, stateDirectory), check];
+      const { checks: ofRows, findings } = await checkRows(session);
+      const checks = [...checkHost(host, stateDirectory), ...ofRows];
       session.answer({ checks, findings }, () => text(checks, findings));
       const risks = checks.filter(({ state }) => state === "risk");
       for (const { hint, name } of risks) session.notice(`${name}: ${hint}`);
@@ -50,16 +50,42 @@ function text(checks: readonly HostCheck[], findings: readonly Finding[]): strin
   return parts.join("\n\n");
 }
 
-async function checkRegistry(session: Session): Promise<{ check: HostCheck; findings: Finding[] }> {
-  const name = "registry";
+interface RowsAnswer {
+  rowsChecked: bigint;
+  findings: readonly { table: string; row: string; what: string; key?: string }[];
+  done: boolean;
+}
+
+/** Each service looks at its own rows: one that is away keeps the others from nothing. */
+async function checkRows(session: Session): Promise<{ checks: HostCheck[]; findings: Finding[] }> {
+  const claviger = await session.connect();
+  const asked: [name: string, answers: () => AsyncIterable<RowsAnswer>][] = [
+    ["registry", () => claviger.registry.checkRegistry({})],
+    ["distribution's rows", () => claviger.distributionRows.checkRows({})],
+    ["rotation's rows", () => claviger.rotationRows.checkRows({})],
+  ];
+  const checks: HostCheck[] = [];
+  const findings: Finding[] = [];
+  for (const [name, answers] of asked) {
+    const found = await checkRowsOf(session, name, answers);
+    checks.push(found.check);
+    findings.push(...found.findings);
+  }
+  return { checks, findings };
+}
+
+async function checkRowsOf(
+  session: Session,
+  name: string,
+  answers: () => AsyncIterable<RowsAnswer>,
+): Promise<{ check: HostCheck; findings: Finding[] }> {
   const findings: Finding[] = [];
   let rows = 0n;
   try {
-    const claviger = await session.connect();
-    for await (const answer of claviger.registry.checkRegistry({})) {
+    for await (const answer of answers()) {
       rows = answer.rowsChecked;
-      findings.push(...answer.findings.map(({ key, row, table, what }) => ({ table, row, key, what })));
-      if (!answer.done) session.notice(`registry: ${rows.toLocaleString("en")} rows so far`);
+      findings.push(...answer.findings.map(({ key = "", row, table, what }) => ({ table, row, key, what })));
+      if (!answer.done) session.notice(`${name}: ${rows.toLocaleString("en")} rows so far`);
     }
   } catch (error) {
     return { check: { name, state: "unknown", detail: asDomainError(error).message }, findings };

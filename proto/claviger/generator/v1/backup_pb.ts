@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/generator/v1/backup.proto.
  */
 export const file_claviger_generator_v1_backup: GenFile = /*@__PURE__*/
-  fileDesc("CiJjbGF2aWdlci9nZW5lcmF0b3IvdjEvYmFja3VwLnByb3RvEhVjbGF2aWdlci5nZW5lcmF0b3IudjEiMgoSQmVnaW5CYWNrdXBSZXF1ZXN0EhwKFHJlY2lwaWVudF9wdWJsaWNfa2V5GAEgASgMIp4BChNCZWdpbkJhY2t1cFJlc3BvbnNlEhEKCWJhY2t1cF9pZBgBIAEoCRI3CgpzZWFsZWRfa2V5GAIgASgLMiMuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNlYWxlZFNlY3JldBITCgt3cmFwcGVkX2tleRgDIAEoDBIUCgxyZWNvdmVyeV9rZXkYBCABKAkSEAoIY2VyZW1vbnkYBSABKAwiagoTQXR0ZXN0QmFja3VwUmVxdWVzdBIRCgliYWNrdXBfaWQYASABKAkSFwoPbWFuaWZlc3RfZGlnZXN0GAIgASgMEhQKDHJlY292ZXJ5X2tleRgDIAEoCRIRCglrZWVwX2RheXMYBCABKA0iXgoUQXR0ZXN0QmFja3VwUmVzcG9uc2USDgoGcmVjb3JkGAEgASgMEgsKA21hYxgCIAEoDBIRCglzaWduYXR1cmUYAyABKAwSFgoOc2lnbmVyX3ZlcnNpb24YBCABKA0iFAoSTGlzdEJhY2t1cHNSZXF1ZXN0IkUKE0xpc3RCYWNrdXBzUmVzcG9uc2USLgoHYmFja3VwcxgBIAMoCzIdLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5CYWNrdXAiigEKBkJhY2t1cBIKCgJpZBgBIAEoCRIPCgdtYWRlX2J5GAIgASgJEg8KB21hZGVfYXQYAyABKAkSEgoKZXhwaXJlc19hdBgEIAEoCRIPCgdleHBpcmVkGAUgASgIEhQKDHJlY292ZXJ5X2tleRgGIAEoCRIXCg9tYW5pZmVzdF9kaWdlc3QYByABKAwiEwoRR2V0Q3VzdG9keVJlcXVlc3QikwEKEkdldEN1c3RvZHlSZXNwb25zZRIUCgxyZWNvdmVyeV9rZXkYASABKAkSEQoJdGhyZXNob2xkGAIgASgNEjMKBnNoYXJlcxgDIAMoCzIjLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DdXN0b2R5U2hhcmUSDQoFc2luY2UYBCABKAkSEAoIY2hhbmdpbmcYBSABKAgiUwoMQ3VzdG9keVNoYXJlEg4KBm51bWJlchgBIAEoDRIzCgdob2xkZXJzGAIgAygLMiIuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNoYXJlSG9sZGVyIjgKC1NoYXJlSG9sZGVyEhAKCGlkZW50aXR5GAEgASgJEhcKD2Fja25vd2xlZGdlZF9hdBgCIAEoCSIqChlBY2tub3dsZWRnZUN1c3RvZHlSZXF1ZXN0Eg0KBXByb29mGAEgASgMIkEKGkFja25vd2xlZGdlQ3VzdG9keVJlc3BvbnNlEhQKDHJlY292ZXJ5X2tleRgBIAEoCRINCgVzaGFyZRgCIAEoDTKxBAoNQmFja3VwU2VydmljZRJkCgtCZWdpbkJhY2t1cBIpLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5CZWdpbkJhY2t1cFJlcXVlc3QaKi5jbGF2aWdlci5nZW5lcmF0b3IudjEuQmVnaW5CYWNrdXBSZXNwb25zZRJmCgpHZXRDdXN0b2R5EiguY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkdldEN1c3RvZHlSZXF1ZXN0GikuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkdldEN1c3RvZHlSZXNwb25zZSIDkAIBEn4KEkFja25vd2xlZGdlQ3VzdG9keRIwLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5BY2tub3dsZWRnZUN1c3RvZHlSZXF1ZXN0GjEuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkFja25vd2xlZGdlQ3VzdG9keVJlc3BvbnNlIgOQAgISZwoMQXR0ZXN0QmFja3VwEiouY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkF0dGVzdEJhY2t1cFJlcXVlc3QaKy5jbGF2aWdlci5nZW5lcmF0b3IudjEuQXR0ZXN0QmFja3VwUmVzcG9uc2USaQoLTGlzdEJhY2t1cHMSKS5jbGF2aWdlci5nZW5lcmF0b3IudjEuTGlzdEJhY2t1cHNSZXF1ZXN0GiouY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkxpc3RCYWNrdXBzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_claviger_generator_v1_cryptography]);
+  fileDesc("CiJjbGF2aWdlci9nZW5lcmF0b3IvdjEvYmFja3VwLnByb3RvEhVjbGF2aWdlci5nZW5lcmF0b3IudjEiMgoSQmVnaW5CYWNrdXBSZXF1ZXN0EhwKFHJlY2lwaWVudF9wdWJsaWNfa2V5GAEgASgMIp4BChNCZWdpbkJhY2t1cFJlc3BvbnNlEhEKCWJhY2t1cF9pZBgBIAEoCRI3CgpzZWFsZWRfa2V5GAIgASgLMiMuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNlYWxlZFNlY3JldBITCgt3cmFwcGVkX2tleRgDIAEoDBIUCgxyZWNvdmVyeV9rZXkYBCABKAkSEAoIY2VyZW1vbnkYBSABKAwiagoTQXR0ZXN0QmFja3VwUmVxdWVzdBIRCgliYWNrdXBfaWQYASABKAkSFwoPbWFuaWZlc3RfZGlnZXN0GAIgASgMEhQKDHJlY292ZXJ5X2tleRgDIAEoCRIRCglrZWVwX2RheXMYBCABKA0iXgoUQXR0ZXN0QmFja3VwUmVzcG9uc2USDgoGcmVjb3JkGAEgASgMEgsKA21hYxgCIAEoDBIRCglzaWduYXR1cmUYAyABKAwSFgoOc2lnbmVyX3ZlcnNpb24YBCABKA0iFAoSTGlzdEJhY2t1cHNSZXF1ZXN0IkUKE0xpc3RCYWNrdXBzUmVzcG9uc2USLgoHYmFja3VwcxgBIAMoCzIdLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5CYWNrdXAiigEKBkJhY2t1cBIKCgJpZBgBIAEoCRIPCgdtYWRlX2J5GAIgASgJEg8KB21hZGVfYXQYAyABKAkSEgoKZXhwaXJlc19hdBgEIAEoCRIPCgdleHBpcmVkGAUgASgIEhQKDHJlY292ZXJ5X2tleRgGIAEoCRIXCg9tYW5pZmVzdF9kaWdlc3QYByABKAwiEwoRR2V0Q3VzdG9keVJlcXVlc3QikwEKEkdldEN1c3RvZHlSZXNwb25zZRIUCgxyZWNvdmVyeV9rZXkYASABKAkSEQoJdGhyZXNob2xkGAIgASgNEjMKBnNoYXJlcxgDIAMoCzIjLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5DdXN0b2R5U2hhcmUSDQoFc2luY2UYBCABKAkSEAoIY2hhbmdpbmcYBSABKAgiUwoMQ3VzdG9keVNoYXJlEg4KBm51bWJlchgBIAEoDRIzCgdob2xkZXJzGAIgAygLMiIuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlNoYXJlSG9sZGVyIjgKC1NoYXJlSG9sZGVyEhAKCGlkZW50aXR5GAEgASgJEhcKD2Fja25vd2xlZGdlZF9hdBgCIAEoCSIqChlBY2tub3dsZWRnZUN1c3RvZHlSZXF1ZXN0Eg0KBXByb29mGAEgASgMIkEKGkFja25vd2xlZGdlQ3VzdG9keVJlc3BvbnNlEhQKDHJlY292ZXJ5X2tleRgBIAEoCRINCgVzaGFyZRgCIAEoDSJNChFCZWdpbkRyaWxsUmVxdWVzdBIRCgliYWNrdXBfaWQYASABKAkSDwoHbWFkZV9hdBgCIAEoCRIUCgxyZWNvdmVyeV9rZXkYAyABKAkiJgoSQmVnaW5EcmlsbFJlc3BvbnNlEhAKCGRyaWxsX2lkGAEgASgJIlEKD0VuZERyaWxsUmVxdWVzdBIQCghkcmlsbF9pZBgBIAEoCRIOCgZyZXBvcnQYAiABKAwSCwoDbWFjGAMgASgMEg8KB2ZhaWx1cmUYBCABKAkiXgoQRW5kRHJpbGxSZXNwb25zZRIOCgZyZWNvcmQYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMEhYKDnNpZ25lcl92ZXJzaW9uGAMgASgNEg8KB291dGNvbWUYBCABKAkiEwoRTGlzdERyaWxsc1JlcXVlc3QiQgoSTGlzdERyaWxsc1Jlc3BvbnNlEiwKBmRyaWxscxgBIAMoCzIcLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5EcmlsbCLDAQoFRHJpbGwSCgoCaWQYASABKAkSEQoJYmFja3VwX2lkGAIgASgJEg8KB21hZGVfYXQYAyABKAkSCgoCYnkYBCABKAkSEAoIYmVndW5fYXQYBSABKAkSEAoIZW5kZWRfYXQYBiABKAkSDwoHb3V0Y29tZRgHIAEoCRIOCgZyZWFzb24YCCABKAkSDgoGcmVjb3JkGAkgASgMEhEKCXNpZ25hdHVyZRgKIAEoDBIWCg5zaWduZXJfdmVyc2lvbhgLIAEoDSI3ChJQdXJnZUJhY2t1cFJlcXVlc3QSEQoJYmFja3VwX2lkGAEgASgJEg4KBmNvcGllcxgCIAEoDSIpChNQdXJnZUJhY2t1cFJlc3BvbnNlEhIKCmV4cGlyZWRfYXQYASABKAkyvwcKDUJhY2t1cFNlcnZpY2USZAoLQmVnaW5CYWNrdXASKS5jbGF2aWdlci5nZW5lcmF0b3IudjEuQmVnaW5CYWNrdXBSZXF1ZXN0GiouY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkJlZ2luQmFja3VwUmVzcG9uc2USZgoKR2V0Q3VzdG9keRIoLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5HZXRDdXN0b2R5UmVxdWVzdBopLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5HZXRDdXN0b2R5UmVzcG9uc2UiA5ACARJ+ChJBY2tub3dsZWRnZUN1c3RvZHkSMC5jbGF2aWdlci5nZW5lcmF0b3IudjEuQWNrbm93bGVkZ2VDdXN0b2R5UmVxdWVzdBoxLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5BY2tub3dsZWRnZUN1c3RvZHlSZXNwb25zZSIDkAICEmcKDEF0dGVzdEJhY2t1cBIqLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5BdHRlc3RCYWNrdXBSZXF1ZXN0GisuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkF0dGVzdEJhY2t1cFJlc3BvbnNlEmkKC0xpc3RCYWNrdXBzEikuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkxpc3RCYWNrdXBzUmVxdWVzdBoqLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5MaXN0QmFja3Vwc1Jlc3BvbnNlIgOQAgESZAoLUHVyZ2VCYWNrdXASKS5jbGF2aWdlci5nZW5lcmF0b3IudjEuUHVyZ2VCYWNrdXBSZXF1ZXN0GiouY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLlB1cmdlQmFja3VwUmVzcG9uc2USYQoKQmVnaW5EcmlsbBIoLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5CZWdpbkRyaWxsUmVxdWVzdBopLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5CZWdpbkRyaWxsUmVzcG9uc2USWwoIRW5kRHJpbGwSJi5jbGF2aWdlci5nZW5lcmF0b3IudjEuRW5kRHJpbGxSZXF1ZXN0GicuY2xhdmlnZXIuZ2VuZXJhdG9yLnYxLkVuZERyaWxsUmVzcG9uc2USZgoKTGlzdERyaWxscxIoLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5MaXN0RHJpbGxzUmVxdWVzdBopLmNsYXZpZ2VyLmdlbmVyYXRvci52MS5MaXN0RHJpbGxzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_claviger_generator_v1_cryptography]);
 
 /**
  * @generated from message claviger.generator.v1.BeginBackupRequest
@@ -379,6 +379,276 @@ export const AcknowledgeCustodyResponseSchema: GenMessage<AcknowledgeCustodyResp
   messageDesc(file_claviger_generator_v1_backup, 12);
 
 /**
+ * @generated from message claviger.generator.v1.BeginDrillRequest
+ */
+export type BeginDrillRequest = Message<"claviger.generator.v1.BeginDrillRequest"> & {
+  /**
+   * As the backup's header says, which nobody has vouched for yet.
+   *
+   * @generated from field: string backup_id = 1;
+   */
+  backupId: string;
+
+  /**
+   * RFC 3339.
+   *
+   * @generated from field: string made_at = 2;
+   */
+  madeAt: string;
+
+  /**
+   * @generated from field: string recovery_key = 3;
+   */
+  recoveryKey: string;
+};
+
+/**
+ * Describes the message claviger.generator.v1.BeginDrillRequest.
+ * Use `create(BeginDrillRequestSchema)` to create a new message.
+ */
+export const BeginDrillRequestSchema: GenMessage<BeginDrillRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 13);
+
+/**
+ * @generated from message claviger.generator.v1.BeginDrillResponse
+ */
+export type BeginDrillResponse = Message<"claviger.generator.v1.BeginDrillResponse"> & {
+  /**
+   * @generated from field: string drill_id = 1;
+   */
+  drillId: string;
+};
+
+/**
+ * Describes the message claviger.generator.v1.BeginDrillResponse.
+ * Use `create(BeginDrillResponseSchema)` to create a new message.
+ */
+export const BeginDrillResponseSchema: GenMessage<BeginDrillResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 14);
+
+/**
+ * @generated from message claviger.generator.v1.EndDrillRequest
+ */
+export type EndDrillRequest = Message<"claviger.generator.v1.EndDrillRequest"> & {
+  /**
+   * @generated from field: string drill_id = 1;
+   */
+  drillId: string;
+
+  /**
+   * Canonical JSON (docs/formats.md), with its HMAC-SHA-256; both empty where the drill did not come that far.
+   *
+   * @generated from field: bytes report = 2;
+   */
+  report: Uint8Array;
+
+  /**
+   * @generated from field: bytes mac = 3;
+   */
+  mac: Uint8Array;
+
+  /**
+   * What stood in the way, where there is no report; at most 500 characters.
+   *
+   * @generated from field: string failure = 4;
+   */
+  failure: string;
+};
+
+/**
+ * Describes the message claviger.generator.v1.EndDrillRequest.
+ * Use `create(EndDrillRequestSchema)` to create a new message.
+ */
+export const EndDrillRequestSchema: GenMessage<EndDrillRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 15);
+
+/**
+ * @generated from message claviger.generator.v1.EndDrillResponse
+ */
+export type EndDrillResponse = Message<"claviger.generator.v1.EndDrillResponse"> & {
+  /**
+   * Canonical JSON, signed by system/attestation at the version given; empty where there was no report.
+   *
+   * @generated from field: bytes record = 1;
+   */
+  record: Uint8Array;
+
+  /**
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+
+  /**
+   * @generated from field: uint32 signer_version = 3;
+   */
+  signerVersion: number;
+
+  /**
+   * `proved` or `failed`.
+   *
+   * @generated from field: string outcome = 4;
+   */
+  outcome: string;
+};
+
+/**
+ * Describes the message claviger.generator.v1.EndDrillResponse.
+ * Use `create(EndDrillResponseSchema)` to create a new message.
+ */
+export const EndDrillResponseSchema: GenMessage<EndDrillResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 16);
+
+/**
+ * @generated from message claviger.generator.v1.ListDrillsRequest
+ */
+export type ListDrillsRequest = Message<"claviger.generator.v1.ListDrillsRequest"> & {
+};
+
+/**
+ * Describes the message claviger.generator.v1.ListDrillsRequest.
+ * Use `create(ListDrillsRequestSchema)` to create a new message.
+ */
+export const ListDrillsRequestSchema: GenMessage<ListDrillsRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 17);
+
+/**
+ * @generated from message claviger.generator.v1.ListDrillsResponse
+ */
+export type ListDrillsResponse = Message<"claviger.generator.v1.ListDrillsResponse"> & {
+  /**
+   * At most 100.
+   *
+   * @generated from field: repeated claviger.generator.v1.Drill drills = 1;
+   */
+  drills: Drill[];
+};
+
+/**
+ * Describes the message claviger.generator.v1.ListDrillsResponse.
+ * Use `create(ListDrillsResponseSchema)` to create a new message.
+ */
+export const ListDrillsResponseSchema: GenMessage<ListDrillsResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 18);
+
+/**
+ * @generated from message claviger.generator.v1.Drill
+ */
+export type Drill = Message<"claviger.generator.v1.Drill"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string backup_id = 2;
+   */
+  backupId: string;
+
+  /**
+   * RFC 3339; of the backup.
+   *
+   * @generated from field: string made_at = 3;
+   */
+  madeAt: string;
+
+  /**
+   * @generated from field: string by = 4;
+   */
+  by: string;
+
+  /**
+   * @generated from field: string begun_at = 5;
+   */
+  begunAt: string;
+
+  /**
+   * Empty where it was cut off, or still runs.
+   *
+   * @generated from field: string ended_at = 6;
+   */
+  endedAt: string;
+
+  /**
+   * `begun`, `proved` or `failed`.
+   *
+   * @generated from field: string outcome = 7;
+   */
+  outcome: string;
+
+  /**
+   * @generated from field: string reason = 8;
+   */
+  reason: string;
+
+  /**
+   * As EndDrill answered them.
+   *
+   * @generated from field: bytes record = 9;
+   */
+  record: Uint8Array;
+
+  /**
+   * @generated from field: bytes signature = 10;
+   */
+  signature: Uint8Array;
+
+  /**
+   * @generated from field: uint32 signer_version = 11;
+   */
+  signerVersion: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.Drill.
+ * Use `create(DrillSchema)` to create a new message.
+ */
+export const DrillSchema: GenMessage<Drill> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 19);
+
+/**
+ * @generated from message claviger.generator.v1.PurgeBackupRequest
+ */
+export type PurgeBackupRequest = Message<"claviger.generator.v1.PurgeBackupRequest"> & {
+  /**
+   * @generated from field: string backup_id = 1;
+   */
+  backupId: string;
+
+  /**
+   * How many copies the caller is about to delete.
+   *
+   * @generated from field: uint32 copies = 2;
+   */
+  copies: number;
+};
+
+/**
+ * Describes the message claviger.generator.v1.PurgeBackupRequest.
+ * Use `create(PurgeBackupRequestSchema)` to create a new message.
+ */
+export const PurgeBackupRequestSchema: GenMessage<PurgeBackupRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 20);
+
+/**
+ * @generated from message claviger.generator.v1.PurgeBackupResponse
+ */
+export type PurgeBackupResponse = Message<"claviger.generator.v1.PurgeBackupResponse"> & {
+  /**
+   * RFC 3339: the day that has come.
+   *
+   * @generated from field: string expired_at = 1;
+   */
+  expiredAt: string;
+};
+
+/**
+ * Describes the message claviger.generator.v1.PurgeBackupResponse.
+ * Use `create(PurgeBackupResponseSchema)` to create a new message.
+ */
+export const PurgeBackupResponseSchema: GenMessage<PurgeBackupResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_generator_v1_backup, 21);
+
+/**
  * What a backup needs of the HSM: a key that only custodians open again, and that somebody vouches for it. The
  * rows themselves do not pass by here.
  *
@@ -434,6 +704,47 @@ export const BackupService: GenService<{
     methodKind: "unary";
     input: typeof ListBackupsRequestSchema;
     output: typeof ListBackupsResponseSchema;
+  },
+  /**
+   * Copies of a backup are about to be deleted, since its day has come: refused before that day.
+   *
+   * @generated from rpc claviger.generator.v1.BackupService.PurgeBackup
+   */
+  purgeBackup: {
+    methodKind: "unary";
+    input: typeof PurgeBackupRequestSchema;
+    output: typeof PurgeBackupResponseSchema;
+  },
+  /**
+   * A backup is about to be tried: kept before the custodians' shares are used.
+   *
+   * @generated from rpc claviger.generator.v1.BackupService.BeginDrill
+   */
+  beginDrill: {
+    methodKind: "unary";
+    input: typeof BeginDrillRequestSchema;
+    output: typeof BeginDrillResponseSchema;
+  },
+  /**
+   * It ended. A report is signed where the key that binds material vouches for it: nobody has that key but the HSM,
+   * and whoever opened a backup of this installation with a quorum of shares.
+   *
+   * @generated from rpc claviger.generator.v1.BackupService.EndDrill
+   */
+  endDrill: {
+    methodKind: "unary";
+    input: typeof EndDrillRequestSchema;
+    output: typeof EndDrillResponseSchema;
+  },
+  /**
+   * The newest first.
+   *
+   * @generated from rpc claviger.generator.v1.BackupService.ListDrills
+   */
+  listDrills: {
+    methodKind: "unary";
+    input: typeof ListDrillsRequestSchema;
+    output: typeof ListDrillsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_claviger_generator_v1_backup, 0);

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file claviger/storage/v1/registry.proto.
  */
 export const file_claviger_storage_v1_registry: GenFile = /*@__PURE__*/
-  fileDesc("CiJjbGF2aWdlci9zdG9yYWdlL3YxL3JlZ2lzdHJ5LnByb3RvEhNjbGF2aWdlci5zdG9yYWdlLnYxIhYKFENoZWNrUmVnaXN0cnlSZXF1ZXN0InMKFUNoZWNrUmVnaXN0cnlSZXNwb25zZRIUCgxyb3dzX2NoZWNrZWQYASABKAQSNgoIZmluZGluZ3MYAiADKAsyJC5jbGF2aWdlci5zdG9yYWdlLnYxLlJlZ2lzdHJ5RmluZGluZxIMCgRkb25lGAMgASgIIkgKD1JlZ2lzdHJ5RmluZGluZxINCgV0YWJsZRgBIAEoCRILCgNyb3cYAiABKAkSDAoEd2hhdBgDIAEoCRILCgNrZXkYBCABKAkyewoPUmVnaXN0cnlTZXJ2aWNlEmgKDUNoZWNrUmVnaXN0cnkSKS5jbGF2aWdlci5zdG9yYWdlLnYxLkNoZWNrUmVnaXN0cnlSZXF1ZXN0GiouY2xhdmlnZXIuc3RvcmFnZS52MS5DaGVja1JlZ2lzdHJ5UmVzcG9uc2UwAWIGcHJvdG8z");
+  fileDesc("CiJjbGF2aWdlci9zdG9yYWdlL3YxL3JlZ2lzdHJ5LnByb3RvEhNjbGF2aWdlci5zdG9yYWdlLnYxIhYKFENoZWNrUmVnaXN0cnlSZXF1ZXN0InMKFUNoZWNrUmVnaXN0cnlSZXNwb25zZRIUCgxyb3dzX2NoZWNrZWQYASABKAQSNgoIZmluZGluZ3MYAiADKAsyJC5jbGF2aWdlci5zdG9yYWdlLnYxLlJlZ2lzdHJ5RmluZGluZxIMCgRkb25lGAMgASgIIkgKD1JlZ2lzdHJ5RmluZGluZxINCgV0YWJsZRgBIAEoCRILCgNyb3cYAiABKAkSDAoEd2hhdBgDIAEoCRILCgNrZXkYBCABKAkiFAoSTGlzdEVuZGluZ3NSZXF1ZXN0IkkKE0xpc3RFbmRpbmdzUmVzcG9uc2USMgoHZW5kaW5ncxgBIAMoCzIhLmNsYXZpZ2VyLnN0b3JhZ2UudjEuU2VhbGVkRW5kaW5nIpoBCgxTZWFsZWRFbmRpbmcSDAoEa2luZBgBIAEoCRIPCgdzdWJqZWN0GAIgASgJEg0KBXBsYWNlGAMgASgJEg8KB3ZlcnNpb24YBCABKA0SDQoFc3RhdGUYBSABKAkSDgoGcmVhc29uGAYgASgJEhIKCmRlc3Ryb3lfYXQYByABKAkSCgoCYXQYCCABKAkSDAoEc2VhbBgJIAEoDDLfAQoPUmVnaXN0cnlTZXJ2aWNlEmgKDUNoZWNrUmVnaXN0cnkSKS5jbGF2aWdlci5zdG9yYWdlLnYxLkNoZWNrUmVnaXN0cnlSZXF1ZXN0GiouY2xhdmlnZXIuc3RvcmFnZS52MS5DaGVja1JlZ2lzdHJ5UmVzcG9uc2UwARJiCgtMaXN0RW5kaW5ncxInLmNsYXZpZ2VyLnN0b3JhZ2UudjEuTGlzdEVuZGluZ3NSZXF1ZXN0GiguY2xhdmlnZXIuc3RvcmFnZS52MS5MaXN0RW5kaW5nc1Jlc3BvbnNlMAFiBnByb3RvMw");
 
 /**
  * @generated from message claviger.storage.v1.CheckRegistryRequest
@@ -93,6 +93,97 @@ export const RegistryFindingSchema: GenMessage<RegistryFinding> = /*@__PURE__*/
   messageDesc(file_claviger_storage_v1_registry, 2);
 
 /**
+ * @generated from message claviger.storage.v1.ListEndingsRequest
+ */
+export type ListEndingsRequest = Message<"claviger.storage.v1.ListEndingsRequest"> & {
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListEndingsRequest.
+ * Use `create(ListEndingsRequestSchema)` to create a new message.
+ */
+export const ListEndingsRequestSchema: GenMessage<ListEndingsRequest> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_registry, 3);
+
+/**
+ * @generated from message claviger.storage.v1.ListEndingsResponse
+ */
+export type ListEndingsResponse = Message<"claviger.storage.v1.ListEndingsResponse"> & {
+  /**
+   * @generated from field: repeated claviger.storage.v1.SealedEnding endings = 1;
+   */
+  endings: SealedEnding[];
+};
+
+/**
+ * Describes the message claviger.storage.v1.ListEndingsResponse.
+ * Use `create(ListEndingsResponseSchema)` to create a new message.
+ */
+export const ListEndingsResponseSchema: GenMessage<ListEndingsResponse> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_registry, 4);
+
+/**
+ * docs/formats.md
+ *
+ * @generated from message claviger.storage.v1.SealedEnding
+ */
+export type SealedEnding = Message<"claviger.storage.v1.SealedEnding"> & {
+  /**
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: string subject = 2;
+   */
+  subject: string;
+
+  /**
+   * @generated from field: string place = 3;
+   */
+  place: string;
+
+  /**
+   * @generated from field: uint32 version = 4;
+   */
+  version: number;
+
+  /**
+   * @generated from field: string state = 5;
+   */
+  state: string;
+
+  /**
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+
+  /**
+   * RFC 3339, or empty.
+   *
+   * @generated from field: string destroy_at = 7;
+   */
+  destroyAt: string;
+
+  /**
+   * @generated from field: string at = 8;
+   */
+  at: string;
+
+  /**
+   * @generated from field: bytes seal = 9;
+   */
+  seal: Uint8Array;
+};
+
+/**
+ * Describes the message claviger.storage.v1.SealedEnding.
+ * Use `create(SealedEndingSchema)` to create a new message.
+ */
+export const SealedEndingSchema: GenMessage<SealedEnding> = /*@__PURE__*/
+  messageDesc(file_claviger_storage_v1_registry, 5);
+
+/**
  * The registry's rows themselves.
  *
  * @generated from service claviger.storage.v1.RegistryService
@@ -108,6 +199,17 @@ export const RegistryService: GenService<{
     methodKind: "server_streaming";
     input: typeof CheckRegistryRequestSchema;
     output: typeof CheckRegistryResponseSchema;
+  },
+  /**
+   * What was ended: keys destroyed, suspended or compromised, identities and certificates revoked, roles taken back.
+   * Each is sealed, so that a restore from an older backup can be told of it.
+   *
+   * @generated from rpc claviger.storage.v1.RegistryService.ListEndings
+   */
+  listEndings: {
+    methodKind: "server_streaming";
+    input: typeof ListEndingsRequestSchema;
+    output: typeof ListEndingsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_claviger_storage_v1_registry, 0);

@@ -196,7 +196,7 @@ async function makeGeneration(
     revision: 1,
   });
   if (!made) throw conflict;
-  await deleteGenerationsBefore(tx, name, generation - generationsKept + 1);
+  await deleteGenerationsBefore(tx, sealer, name, generation - generationsKept + 1);
 }
 
 async function viewsOf({ now, sealer, tx }: Registry, key: PreSharedKeyRow): Promise<GenerationView[]> {

@@ -81,7 +81,7 @@ function ruleHandlers(shared: ExchangeContext) {
       const requestHash = hashRequest(ForbidSessionsRequestSchema, request);
       const asked = { caller: context.caller.uri, requestId: request.requestId, requestHash };
       const { response } = await once(registry, asked, ForbidSessionsResponseSchema, async () => {
-        if (!(await deleteRule(registry.tx, rule.initiator, rule.peer))) {
+        if (!(await deleteRule(registry.tx, registry.sealer, rule.initiator, rule.peer))) {
           throw new DomainError("not-found", `no rule is for exactly ${rule.initiator} and ${rule.peer}`, {
             hint: "claviger sessions rules lists them",
           });

@@ -1,4 +1,5 @@
 import type { Transaction } from "@claviger/database";
+import type { SealedTable } from "@claviger/row-ledger";
 import type { RowSealer } from "@claviger/row-seal";
 
 export interface AuthorityRow {
@@ -11,6 +12,9 @@ export interface AuthorityRow {
   certificate: Buffer;
   createdAt: Date;
 }
+
+const columns = `name, generation, key_name AS "keyName", key_version AS "keyVersion", certificate,
+  created_at AS "createdAt", seal`;
 
 /** In the order in which a generation passes through them. */
 export const authorityStates = ["coming", "active", "retiring", "retired", "distrusted"] as const;
@@ -50,16 +54,16 @@ export async function insertAuthority(tx: Transaction, sealer: RowSealer, row: A
   );
 }
 
+function open(sealer: RowSealer, { seal, ...row }: Sealed<AuthorityRow>): AuthorityRow {
+  sealer.check("authorities", `the ${row.name} CA`, { ...row }, seal);
+  return row;
+}
+
 export async function listAuthorities(tx: Transaction, sealer: RowSealer): Promise<AuthorityRow[]> {
   const rows = await tx.query<Sealed<AuthorityRow>>(
-    `SELECT name, generation, key_name AS "keyName", key_version AS "keyVersion", certificate,
-       created_at AS "createdAt", seal
-     FROM authorities ORDER BY name, generation`,
+    `SELECT ${columns} FROM authorities ORDER BY name, generation`,
   );
-  return rows.map(({ seal, ...row }) => {
-    sealer.check("authorities", `the ${row.name} CA`, { ...row }, seal);
-    return row;
-  });
+  return rows.map((row) => open(sealer, row));
 }
 
 export async function saveAuthorityState(
@@ -145,3 +149,15 @@ export async function listAuthorityChains(tx: Transaction, sealer: RowSealer): P
     return row;
   });
 }
+
+export const sealedAuthorities: SealedTable = {
+  name: "authorities",
+  columns,
+  key: [
+    { column: "name", type: "text" },
+    { column: "generation", type: "integer" },
+  ],
+  revision: (row: AuthorityRow) => row.createdAt.getTime(),
+  label: (row: AuthorityRow) => `the ${row.name} CA, generation ${row.generation}`,
+  open,
+};

@@ -1,4 +1,5 @@
 import type { Transaction } from "@claviger/database";
+import type { SealedTable } from "@claviger/row-ledger";
 import type { RowSealer } from "@claviger/row-seal";
 import type { RevocationReason } from "@claviger/x509";
 
@@ -227,3 +228,15 @@ export async function newestOfAuthority(
   );
   return row === undefined ? undefined : openCertificate(sealer, row);
 }
+
+export const sealedCertificates: SealedTable = {
+  name: "certificates",
+  columns: certificateColumns,
+  key: [{ column: "serial", type: "text" }],
+  changes: true,
+  // On hold is not for good: a certificate may come back from there.
+  revision: ({ revocationReason, revokedAt }: Pick<CertificateRow, "revocationReason" | "revokedAt">) =>
+    revokedAt === null || revocationReason === "certificateHold" ? 1 : 2,
+  label: (row: CertificateRow) => `certificate ${row.serial}`,
+  open: openCertificate,
+};

@@ -1,4 +1,5 @@
 import type { Transaction } from "@claviger/database";
+import type { SealedTable } from "@claviger/row-ledger";
 import type { RowSealer } from "@claviger/row-seal";
 
 export interface DeliveryRow {
@@ -90,3 +91,13 @@ export async function listDeliveries(
   );
   return rows.map((row) => open(sealer, row));
 }
+
+export const sealedDeliveries: SealedTable = {
+  name: "deliveries",
+  columns,
+  key: [{ column: "id", type: "uuid" }],
+  changes: true,
+  revision: (row: DeliveryRow) => row.revision,
+  label: (row: DeliveryRow) => `delivery ${row.id}`,
+  open,
+};

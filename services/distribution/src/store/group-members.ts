@@ -1,4 +1,5 @@
 import type { Transaction } from "@claviger/database";
+import type { SealedTable } from "@claviger/row-ledger";
 import type { RowSealer } from "@claviger/row-seal";
 
 export interface GroupMemberRow {
@@ -101,3 +102,16 @@ export async function saveNodes(tx: Transaction, name: string, nodes: readonly T
     ],
   );
 }
+
+/** Whoever left may join again; who is a member is verified against the root in the generator's own record. */
+export const sealedGroupMembers: SealedTable = {
+  name: "key_group_members",
+  columns,
+  key: [
+    { column: "name", type: "text" },
+    { column: "identity", type: "text" },
+  ],
+  unledgered: true,
+  revision: (row: GroupMemberRow) => row.joined,
+  open,
+};

@@ -1,11 +1,14 @@
 import type { Transaction } from "@claviger/database";
 import { DomainError } from "@claviger/domain-error";
+import { insertWithdrawal, type SealedTable } from "@claviger/row-ledger";
 import type { RowSealer } from "@claviger/row-seal";
 
 export interface IdentityRow {
   identity: string;
   state: "invited" | "active" | "revoked";
   createdAt: Date;
+  /** 1, and one more with each change; the store counts. */
+  revision?: number;
 }
 
 export interface TokenRow {
@@ -19,20 +22,30 @@ export interface TokenRow {
 
 type Sealed<Row> = Row & { seal: Buffer };
 
-const identityColumns = `identity, state, created_at AS "createdAt", seal`;
+const identityColumns = `identity, state, created_at AS "createdAt", revision, seal`;
 const tokenColumns = `secret_hash AS "secretHash", identity, created_by AS "createdBy", request_id AS "requestId",
   expires_at AS "expiresAt", used_at AS "usedAt", seal`;
 
+/** One that was never changed is sealed as before there were revisions. */
+function sealedIdentity({ revision = 1, ...row }: IdentityRow) {
+  return revision === 1 ? { ...row } : { ...row, revision };
+}
+
 function openIdentity(sealer: RowSealer, { seal, ...row }: Sealed<IdentityRow>): IdentityRow {
-  sealer.check("identities", row.identity, { ...row }, seal);
+  sealer.check("identities", row.identity, sealedIdentity(row), seal);
   return row;
 }
 
-export async function saveIdentity(tx: Transaction, sealer: RowSealer, row: IdentityRow): Promise<void> {
+export async function saveIdentity(tx: Transaction, sealer: RowSealer, saved: IdentityRow): Promise<void> {
+  const [known] = await tx.query<{ revision: number }>(
+    "SELECT revision FROM identities WHERE identity = $1 FOR UPDATE",
+    [saved.identity],
+  );
+  const row = { ...saved, revision: (known?.revision ?? 0) + 1 };
   await tx.query(
-    `INSERT INTO identities (identity, state, created_at, seal) VALUES ($1, $2, $3, $4)
-     ON CONFLICT (identity) DO UPDATE SET state = $2, created_at = $3, seal = $4`,
-    [row.identity, row.state, row.createdAt, sealer.seal("identities", { ...row })],
+    `INSERT INTO identities (identity, state, created_at, revision, seal) VALUES ($1, $2, $3, $4, $5)
+     ON CONFLICT (identity) DO UPDATE SET state = $2, created_at = $3, revision = $4, seal = $5`,
+    [row.identity, row.state, row.createdAt, row.revision, sealer.seal("identities", sealedIdentity(row))],
   );
 }
 
@@ -65,10 +78,12 @@ export async function listIdentities(
 /** A repeated request's token takes the place of the first, which nobody may have received. */
 export async function insertToken(tx: Transaction, sealer: RowSealer, row: TokenRow): Promise<void> {
   if (row.requestId !== "") {
-    await tx.query(
-      "DELETE FROM enrollment_tokens WHERE created_by = $1 AND request_id = $2 AND identity = $3 AND used_at IS NULL",
+    const replaced = await tx.query<{ secretHash: Buffer }>(
+      `DELETE FROM enrollment_tokens WHERE created_by = $1 AND request_id = $2 AND identity = $3 AND used_at IS NULL
+       RETURNING secret_hash AS "secretHash"`,
       [row.createdBy, row.requestId, row.identity],
     );
+    await noteWithdrawn(tx, sealer, replaced);
     const taken = await tx.query(
       "SELECT 1 FROM enrollment_tokens WHERE created_by = $1 AND request_id = $2",
       [row.createdBy, row.requestId],
@@ -104,7 +119,10 @@ export async function lockToken(
     [secretHash],
   );
   if (found === undefined) return undefined;
-  const { seal, ...row } = found;
+  return openToken(sealer, found);
+}
+
+function openToken(sealer: RowSealer, { seal, ...row }: Sealed<TokenRow>): TokenRow {
   sealer.check("enrollment_tokens", `a token of ${row.identity}`, { ...row }, seal);
   return row;
 }
@@ -124,6 +142,40 @@ export async function markTokenUsed(
 }
 
 /** Tokens of a revoked identity are worth nothing any more. */
-export async function voidTokens(tx: Transaction, identity: string): Promise<void> {
-  await tx.query("DELETE FROM enrollment_tokens WHERE identity = $1 AND used_at IS NULL", [identity]);
+export async function voidTokens(tx: Transaction, sealer: RowSealer, identity: string): Promise<void> {
+  const voided = await tx.query<{ secretHash: Buffer }>(
+    `DELETE FROM enrollment_tokens WHERE identity = $1 AND used_at IS NULL RETURNING secret_hash AS "secretHash"`,
+    [identity],
+  );
+  await noteWithdrawn(tx, sealer, voided);
 }
+
+async function noteWithdrawn(
+  tx: Transaction,
+  sealer: RowSealer,
+  tokens: readonly { secretHash: Buffer }[],
+): Promise<void> {
+  for (const { secretHash } of tokens) {
+    const place = secretHash.toString("hex");
+    await insertWithdrawal(tx, sealer, { source: "enrollment_tokens", place, withdrawnAt: new Date() });
+  }
+}
+
+export const sealedIdentities: SealedTable = {
+  name: "identities",
+  columns: identityColumns,
+  key: [{ column: "identity", type: "text" }],
+  changes: true,
+  revision: (row: IdentityRow) => row.revision ?? 1,
+  open: openIdentity,
+};
+
+export const sealedTokens: SealedTable = {
+  name: "enrollment_tokens",
+  columns: tokenColumns,
+  key: [{ column: "secret_hash", type: "bytea" }],
+  changes: true,
+  revision: (row: TokenRow) => (row.usedAt === null ? 1 : 2),
+  label: (row: TokenRow) => `a token of ${row.identity}`,
+  open: openToken,
+};

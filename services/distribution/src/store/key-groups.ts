@@ -1,4 +1,5 @@
 import type { Transaction } from "@claviger/database";
+import type { SealedTable } from "@claviger/row-ledger";
 import type { RowSealer } from "@claviger/row-seal";
 
 export interface KeyGroupRow {
@@ -104,3 +105,13 @@ export async function groupGenerations(
     [name, from, limit],
   );
 }
+
+export const sealedKeyGroups: SealedTable = {
+  name: "key_groups",
+  columns,
+  key: [{ column: "name", type: "text" }],
+  changes: true,
+  revision: (row: KeyGroupRow) => row.generation,
+  label: (row: KeyGroupRow) => `group ${row.name}`,
+  open,
+};

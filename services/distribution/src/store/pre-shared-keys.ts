@@ -1,4 +1,5 @@
 import type { Transaction } from "@claviger/database";
+import { insertWithdrawal, type SealedTable } from "@claviger/row-ledger";
 import type { RowSealer } from "@claviger/row-seal";
 
 export interface PreSharedKeyRow {
@@ -152,13 +153,44 @@ export async function updateGeneration(
   );
 }
 
+/** Takes them away, and keeps that Claviger did. */
 export async function deleteGenerationsBefore(
   tx: Transaction,
+  sealer: RowSealer,
   name: string,
   generation: number,
 ): Promise<void> {
-  await tx.query("DELETE FROM pre_shared_key_generations WHERE name = $1 AND generation < $2", [
-    name,
-    generation,
-  ]);
+  const gone = await tx.query<{ generation: number }>(
+    "DELETE FROM pre_shared_key_generations WHERE name = $1 AND generation < $2 RETURNING generation",
+    [name, generation],
+  );
+  for (const one of gone) {
+    const place = `${name}\n${one.generation}`;
+    await insertWithdrawal(tx, sealer, {
+      source: "pre_shared_key_generations",
+      place,
+      withdrawnAt: new Date(),
+    });
+  }
 }
+
+export const sealedPreSharedKeys: SealedTable = {
+  name: "pre_shared_keys",
+  columns: keyColumns,
+  key: [{ column: "name", type: "text" }],
+  revision: (row: PreSharedKeyRow) => row.createdAt.getTime(),
+  open: openKey,
+};
+
+export const sealedPreSharedKeyGenerations: SealedTable = {
+  name: "pre_shared_key_generations",
+  columns: generationColumns,
+  key: [
+    { column: "name", type: "text" },
+    { column: "generation", type: "integer" },
+  ],
+  changes: true,
+  revision: (row: PreSharedKeyGenerationRow) => row.revision,
+  label: (row: PreSharedKeyGenerationRow) => `${row.name}@${row.generation}`,
+  open: openGeneration,
+};

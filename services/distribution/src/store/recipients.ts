@@ -1,4 +1,5 @@
 import type { Transaction } from "@claviger/database";
+import type { SealedTable } from "@claviger/row-ledger";
 import type { RowSealer } from "@claviger/row-seal";
 
 export interface RecipientRow {
@@ -66,3 +67,13 @@ export async function listRecipients(
   );
   return rows.map((row) => open(sealer, row));
 }
+
+export const sealedRecipients: SealedTable = {
+  name: "recipients",
+  columns,
+  key: [{ column: "identity", type: "text" }],
+  changes: true,
+  revision: (row: RecipientRow) => row.revision,
+  label: (row: RecipientRow) => `the recipient key of ${row.identity}`,
+  open,
+};

@@ -1,4 +1,5 @@
 import type { Transaction } from "@claviger/database";
+import { insertWithdrawal, later, type SealedTable } from "@claviger/row-ledger";
 import type { RowSealer } from "@claviger/row-seal";
 
 export interface SessionRuleRow {
@@ -46,12 +47,25 @@ export async function findRule(
   return row === undefined ? undefined : open(sealer, row);
 }
 
-export async function deleteRule(tx: Transaction, initiator: string, peer: string): Promise<boolean> {
-  const gone = await tx.query("DELETE FROM session_rules WHERE initiator = $1 AND peer = $2 RETURNING 1", [
-    initiator,
-    peer,
-  ]);
-  return gone.length > 0;
+/** Takes it away, and keeps that Claviger did. */
+export async function deleteRule(
+  tx: Transaction,
+  sealer: RowSealer,
+  initiator: string,
+  peer: string,
+): Promise<boolean> {
+  const [gone] = await tx.query<{ createdAt: Date }>(
+    `DELETE FROM session_rules WHERE initiator = $1 AND peer = $2 RETURNING created_at AS "createdAt"`,
+    [initiator, peer],
+  );
+  if (gone === undefined) return false;
+  const withdrawnAt = later(new Date(), gone.createdAt);
+  await insertWithdrawal(tx, sealer, {
+    source: "session_rules",
+    place: `${initiator}\n${peer}`,
+    withdrawnAt,
+  });
+  return true;
 }
 
 export async function listRules(
@@ -67,3 +81,15 @@ export async function listRules(
   );
   return rows.map((row) => open(sealer, row));
 }
+
+export const sealedSessionRules: SealedTable = {
+  name: "session_rules",
+  columns,
+  key: [
+    { column: "initiator", type: "text" },
+    { column: "peer", type: "text" },
+  ],
+  revision: (row: SessionRuleRow) => row.createdAt.getTime(),
+  label: (row: SessionRuleRow) => `${row.initiator} → ${row.peer}`,
+  open,
+};

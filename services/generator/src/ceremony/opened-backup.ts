@@ -22,6 +22,7 @@ import { type CeremonyTranscript, requireGenuine } from "./transcript.ts";
 /** A backup whose every byte was found to be what was written, and whose token vouched for it. */
 export interface OpenedBackup {
   manifest: BackupManifest;
+  manifestSha256: string;
   /** As in the manifest, with their tables' columns. */
   sections: SectionHead[];
   /** What was attested of the manifest, and what the token made of it. */
@@ -72,8 +73,8 @@ export async function openBackup(
   }
   if (end === undefined) throw new DomainError("integrity", "the backup has no end");
   const found = counters.map((counter) => counter.summary());
-  const { manifest, record } = requireWhole(header, end, found);
-  return { manifest, sections, vouched: { record, mac: Buffer.from(end.mac, "base64") } };
+  const { manifest, manifestSha256, record } = requireWhole(header, end, found);
+  return { manifest, manifestSha256, sections, vouched: { record, mac: Buffer.from(end.mac, "base64") } };
 }
 
 /** One file after another, for one section each. */
@@ -112,10 +113,11 @@ function requireWhole(
   header: BackupHeader,
   end: BackupEnd,
   found: readonly object[],
-): { record: Buffer; manifest: BackupManifest } {
+): { record: Buffer; manifest: BackupManifest; manifestSha256: string } {
   const bytes = Buffer.from(end.manifest, "base64");
   const record = Buffer.from(end.record, "base64");
   const manifest = parse(bytes) as BackupManifest;
+  const manifestSha256 = createHash("sha256").update(bytes).digest("hex");
   const said = parse(record) as Record<string, unknown>;
   const fits =
     manifest.v === 1 &&
@@ -127,9 +129,9 @@ function requireWhole(
     said.backup === header.id &&
     said.trustDomain === header.trustDomain &&
     said.recoveryKey === header.recoveryKey &&
-    said.manifestSha256 === createHash("sha256").update(bytes).digest("hex");
+    said.manifestSha256 === manifestSha256;
   if (!fits) throw new DomainError("integrity", "the backup's manifest is not of what it holds");
-  return { record, manifest };
+  return { record, manifest, manifestSha256 };
 }
 
 function parse(json: Buffer): unknown {

@@ -1,18 +1,20 @@
 import { createReadStream, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readSettings } from "@claviger/config";
-import { DomainError, exitCodeOf, isDomainError } from "@claviger/domain-error";
 import type { SecretBytes } from "@claviger/secret-bytes";
 import { recoveryKeyId } from "../hsm/recovery-key.ts";
 import { restoreToken } from "../hsm/token-restoration.ts";
+import { checkEndings } from "./checked-endings.ts";
 import { recoveryKeyOfShares } from "./given-shares.ts";
+import { openBackup, requireGenuineBackup } from "./opened-backup.ts";
 import {
-  type KeyringKeyWrap,
-  openBackup,
-  requireGenuineBackup,
-  sectionFile,
-  unwrapWith,
-} from "./opened-backup.ts";
+  openedFactsFile,
+  readOpenedCeremony,
+  readOpenedFacts,
+  readOpenedKeyringKeys,
+} from "./restored-sections.ts";
+import { handOverSealKeys } from "./seal-keys.ts";
+import { refuse } from "./step.ts";
 import {
   acceptToken,
   bindTranscript,
@@ -36,10 +38,10 @@ const settings = readSettings(process.env, (reader) => ({
   tokenLabel: reader.text("CLAVIGER_PKCS11_TOKEN_LABEL", "claviger"),
   step: reader.choice("CLAVIGER_RESTORE_STEP", ["open", "token"]),
   shares: reader.integer("CLAVIGER_RESTORE_SHARES", { min: 1, max: 16 }),
+  /** Files of what was ended since, open after the shares. */
+  endings: reader.integer("CLAVIGER_RESTORE_ENDINGS", { min: 0, max: 8, fallback: 0 }),
 }));
-const sealPrefix = "seal-";
 const restored = join(settings.directory, "restore");
-const factsFile = join(restored, "backup.json");
 
 process.umask(0o077);
 try {
@@ -48,9 +50,7 @@ try {
   else await fillToken(recoveryKey);
 } catch (error) {
   if (settings.step === "open") rmSync(restored, { recursive: true, force: true });
-  process.stderr.write(`error: ${(error as Error).message}\n`);
-  if (isDomainError(error) && error.hint !== undefined) process.stderr.write(`hint: ${error.hint}\n`);
-  process.exitCode = exitCodeOf(error);
+  refuse(error);
 }
 
 async function open(recoveryKey: SecretBytes): Promise<void> {
@@ -58,34 +58,41 @@ async function open(recoveryKey: SecretBytes): Promise<void> {
   mkdirSync(restored, { mode: 0o700 });
   const source = createReadStream("", { fd: 0, highWaterMark: 1024 * 1024 });
   const opened = await openBackup(source, recoveryKey, restored);
-  const transcript = readCeremony();
-  await requireGenuineBackup(opened, recoveryKey, { transcript, keyringKeys: readKeyringKeys() });
+  const transcript = readOpenedCeremony(restored);
+  await requireGenuineBackup(opened, recoveryKey, {
+    transcript,
+    keyringKeys: readOpenedKeyringKeys(restored),
+  });
   const { id, createdAt } = opened.manifest;
-  writeFileSync(factsFile, JSON.stringify({ id, createdAt }), { mode: 0o600 });
-  const answer = { ...opened.manifest, tables: opened.sections, recoveryKey: recoveryKeyId(recoveryKey) };
+  const facts = { id, createdAt, manifestSha256: opened.manifestSha256 };
+  writeFileSync(openedFactsFile(restored), JSON.stringify(facts), { mode: 0o600 });
+  const endings = [];
+  for (let at = 0; at < settings.endings; at += 1) {
+    const source = createReadStream("", { fd: 3 + settings.shares + at });
+    endings.push(await checkEndings(source, recoveryKey, transcript.recoveryWraps["seal-storage"]));
+  }
+  const answer = {
+    ...opened.manifest,
+    tables: opened.sections,
+    recoveryKey: recoveryKeyId(recoveryKey),
+    endings,
+  };
   process.stdout.write(JSON.stringify(answer));
 }
 
 async function fillToken(recoveryKey: SecretBytes): Promise<void> {
-  const transcript = readCeremony();
+  const transcript = readOpenedCeremony(restored);
   const pin = readFileSync(join(settings.directory, "hsm.pin"), "utf8").trim();
   const token = await restoreToken(
     { ...settings, pin },
     {
       recoveryKey,
       bindingKeyWrap: Buffer.from(transcript.recoveryWraps["binding-mac"]!, "base64"),
-      keyringKeys: readKeyringKeys(),
+      keyringKeys: readOpenedKeyringKeys(restored),
     },
   );
   try {
-    const handoff = join(settings.directory, "handoff");
-    mkdirSync(handoff, { recursive: true, mode: 0o700 });
-    for (const [name, wrap] of Object.entries(transcript.recoveryWraps)) {
-      if (!name.startsWith(sealPrefix)) continue;
-      const service = name.slice(sealPrefix.length);
-      using sealKey = unwrapWith(recoveryKey, wrap, `the seal key of ${service}`);
-      writeFileSync(join(handoff, `${service}.seal.key`), sealKey.expose(), { mode: 0o600 });
-    }
+    handOverSealKeys(settings.directory, recoveryKey, transcript.recoveryWraps);
     const bound = await bindTranscript(asRestored(transcript, token.serial), (data) =>
       token.bindingMac(data),
     );
@@ -97,31 +104,9 @@ async function fillToken(recoveryKey: SecretBytes): Promise<void> {
 }
 
 function asRestored(transcript: CeremonyTranscript, serial: string): UnboundTranscript {
-  const { createdAt, id } = JSON.parse(readFileSync(factsFile, "utf8")) as { id: string; createdAt: string };
+  const { createdAt, id } = readOpenedFacts(restored);
   const now = new Date();
   const restore = { backup: id, madeAt: createdAt, restoredAt: now.toISOString(), serial };
   const accepted = rightToken(transcript) === serial ? transcript : acceptToken(transcript, serial, now);
   return { ...accepted, restores: [...(transcript.restores ?? []), restore] };
-}
-
-function readCeremony(): CeremonyTranscript {
-  return readJson(sectionFile(restored, "ceremony"), (text) => JSON.parse(text) as CeremonyTranscript);
-}
-
-function readKeyringKeys(): KeyringKeyWrap[] {
-  return readJson(sectionFile(restored, "keyring-keys"), (text) =>
-    text
-      .split("\n")
-      .filter((line) => line !== "")
-      .map((line) => JSON.parse(line) as { id: string; recoveryWrap: string })
-      .map(({ id, recoveryWrap }) => ({ id, recoveryWrap: Buffer.from(recoveryWrap, "base64") })),
-  );
-}
-
-function readJson<T>(path: string, parse: (text: string) => T): T {
-  try {
-    return parse(readFileSync(path, "utf8"));
-  } catch (cause) {
-    throw new DomainError("integrity", "the backup lacks what its token needs", { cause });
-  }
 }

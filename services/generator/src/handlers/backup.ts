@@ -14,6 +14,7 @@ import type { CeremonyTranscript } from "../ceremony/transcript.ts";
 import type { TestedRandom } from "../health/tested-random.ts";
 import type { Hsm } from "../hsm/port.ts";
 import { custodyHandlers } from "./custody.ts";
+import { drillHandlers } from "./drill.ts";
 
 export interface BackupOptions {
   hsm: Hsm;
@@ -39,6 +40,7 @@ export function backupHandlers(options: BackupOptions): Handlers<typeof BackupSe
   const { beginBackup } = BackupService.method;
   return {
     ...custodyHandlers(options),
+    ...drillHandlers(options),
     async listBackups() {
       const { backups } = await options.storage.listBackups({});
       return {
@@ -52,6 +54,31 @@ export function backupHandlers(options: BackupOptions): Handlers<typeof BackupSe
           manifestDigest,
         })),
       };
+    },
+    async purgeBackup({ backupId, copies }, context) {
+      const { backups } = await options.storage.listBackups({});
+      const backup = backups.find(({ id }) => id === backupId);
+      context.note({ backup: backupId.slice(0, 64), copies });
+      if (backup === undefined) {
+        throw new DomainError(
+          "not-found",
+          "no backup with that id was made here, so that its day is not known",
+          {
+            hint: "claviger backup list shows which there are",
+          },
+        );
+      }
+      const expiresAt = timestampDate(backup.expiresAt!);
+      if (expiresAt > now()) {
+        throw new DomainError(
+          "failed-precondition",
+          `backup ${backupId} is kept until ${expiresAt.toISOString()}`,
+          {
+            hint: "it may be the only one that holds what was lost: from that day on it can be purged",
+          },
+        );
+      }
+      return { expiredAt: expiresAt.toISOString() };
     },
     async beginBackup({ recipientPublicKey }, context) {
       using key: SecretBytes = await random.mixed(backupKeyBytes);

@@ -67,7 +67,8 @@ export function beginToken(
   };
 }
 
-function initialiseToken(
+/** An empty one gets its label and its PIN. @throws DomainError `failed-precondition` where there is none */
+export function initialiseToken(
   module: pkcs11.PKCS11,
   options: TokenOptions & { pin: string; securityOfficerPin: string },
 ): Buffer {

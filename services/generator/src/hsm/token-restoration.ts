@@ -14,6 +14,7 @@ import {
   type TokenOptions,
 } from "./sessions.ts";
 import * as templates from "./templates.ts";
+import { initialiseToken } from "./token-ceremony.ts";
 
 export interface TokenContents {
   recoveryKey: SecretBytes;
@@ -71,5 +72,29 @@ function destroyAll(module: pkcs11.PKCS11, session: Session, label: string): voi
     module.C_FindObjectsFinal(session);
     if (found.length === 0) return;
     for (const object of found) module.C_DestroyObject(session, object);
+  }
+}
+
+/** Leaves nothing of Claviger's in a token. */
+export function emptyToken(options: TokenOptions & { pin: string }): void {
+  const module = loadModule(options.modulePath);
+  try {
+    const slot = findToken(module, options.tokenLabel);
+    if (slot === undefined) return;
+    const session = openSession(module, slot);
+    logIn(module, session, options.pin);
+    for (const label of Object.values(templates.labels)) destroyAll(module, session, label);
+  } finally {
+    module.C_Finalize();
+  }
+}
+
+/** A token of its own for what is tried: an empty one of the HSM's, or SoftHSM's next. */
+export function beginScratchToken(options: TokenOptions & { pin: string; securityOfficerPin: string }): void {
+  const module = loadModule(options.modulePath);
+  try {
+    initialiseToken(module, options);
+  } finally {
+    module.C_Finalize();
   }
 }

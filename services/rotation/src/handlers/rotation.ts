@@ -5,6 +5,7 @@ import type { RotationService } from "@claviger/proto/rotation/v1/rotation_pb.ts
 import type { KeyService } from "@claviger/proto/storage/v1/key_pb.ts";
 import { type Handlers, pageSize, pageToken, readNumberToken, readPageToken } from "@claviger/rpc";
 import { checkKeyName, checkOptionalKeyName } from "../key-names.ts";
+import type { OpenRegistry } from "../registry.ts";
 import { listRollouts, progressOf } from "../store/rollouts.ts";
 import { findSchedule, listSchedules, type ScheduleRow } from "../store/schedules.ts";
 import { listSubscriptions } from "../store/subscriptions.ts";
@@ -12,13 +13,17 @@ import { rolloutMessage } from "./messages.ts";
 
 const subscribersShownMax = 1000;
 
-export function rotationHandlers(
-  storage: Client<typeof KeyService>,
-): Handlers<typeof RotationService, Transaction> {
+export function rotationHandlers({
+  open,
+  storage,
+}: {
+  open: OpenRegistry;
+  storage: Client<typeof KeyService>;
+}): Handlers<typeof RotationService, Transaction> {
   return {
     async listRotationPolicies(request, { unit }) {
       const limit = pageSize(request.pageSize);
-      const rows = await listSchedules(unit, readPageToken(request.pageToken), limit);
+      const rows = await listSchedules(open(unit), readPageToken(request.pageToken), limit);
       return {
         policies: rows.map(policyMessage),
         nextPageToken: pageToken(rows.length < limit ? undefined : rows.at(-1)?.keyName),
@@ -26,8 +31,8 @@ export function rotationHandlers(
     },
     async planRotation({ name }, { traceId, unit }) {
       const { key } = await storage.getKey({ name }, { traceId });
-      const schedule = await findSchedule(unit, checkKeyName(name));
-      const subscribers = await listSubscriptions(unit, {
+      const schedule = await findSchedule(open(unit), checkKeyName(name));
+      const subscribers = await listSubscriptions(open(unit), {
         keyName: name,
         after: "",
         limit: subscribersShownMax,
@@ -44,9 +49,9 @@ export function rotationHandlers(
       const keyName = checkOptionalKeyName(request.name);
       const after =
         keyName === "" ? readPageToken(request.pageToken) : String(readNumberToken(request.pageToken) || "");
-      const rows = await listRollouts(unit, { keyName, after, limit });
+      const rows = await listRollouts(open(unit), { keyName, after, limit });
       const rollouts = [];
-      for (const row of rows) rollouts.push(rolloutMessage(row, await progressOf(unit, row)));
+      for (const row of rows) rollouts.push(rolloutMessage(row, await progressOf(open(unit), row)));
       const last = rows.length < limit ? undefined : rows.at(-1);
       return {
         rollouts,

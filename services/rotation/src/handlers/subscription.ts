@@ -5,18 +5,14 @@ import { insertEvent } from "@claviger/outbox";
 import type { SubscriptionService } from "@claviger/proto/rotation/v1/rotation_pb.ts";
 import { type CallContext, type Handlers, pageSize, pageToken, readPageToken } from "@claviger/rpc";
 import { checkKeyName, checkOptionalKeyName } from "../key-names.ts";
+import type { OpenRegistry } from "../registry.ts";
 import type { RolloutSignal } from "../rollout-signal.ts";
-import {
-  findRollout,
-  insertAcknowledgement,
-  pendingFor,
-  progressOf,
-  type RolloutRow,
-} from "../store/rollouts.ts";
+import { insertAcknowledgement } from "../store/acknowledgements.ts";
+import { findRollout, pendingFor, progressOf, type RolloutRow } from "../store/rollouts.ts";
 import {
   countSubscriptions,
   deleteSubscription,
-  isSubscribed,
+  findSubscription,
   listSubscriptions,
   saveSubscription,
 } from "../store/subscriptions.ts";
@@ -24,6 +20,7 @@ import { rolloutMessage, rotatedEvent, subscriptionMessage } from "./messages.ts
 
 export interface SubscriptionOptions {
   database: Database;
+  open: OpenRegistry;
   decide: DecideAccess;
   signal: RolloutSignal;
   now: () => Date;
@@ -37,20 +34,20 @@ const subscriptionsMax = 10_000;
 export function subscriptionHandlers(
   options: SubscriptionOptions,
 ): Handlers<typeof SubscriptionService, Transaction> {
-  const { now } = options;
+  const { now, open } = options;
   let watchers = 0;
   return {
     async subscribe({ name }, context) {
       const row = { identity: context.caller.uri, keyName: checkKeyName(name), createdAt: now() };
-      if ((await countSubscriptions(context.unit, row.identity)) >= subscriptionsMax) {
+      if ((await countSubscriptions(open(context.unit), row.identity)) >= subscriptionsMax) {
         throw new DomainError("exhausted", `an identity subscribes to at most ${subscriptionsMax} keys`, {
           hint: "end one first: claviger rotation unsubscribe KEYRING/KEY",
         });
       }
-      return { subscription: subscriptionMessage(await saveSubscription(context.unit, row)) };
+      return { subscription: subscriptionMessage(await saveSubscription(open(context.unit), row)) };
     },
     async unsubscribe({ name }, context) {
-      if (!(await deleteSubscription(context.unit, context.caller.uri, checkKeyName(name)))) {
+      if (!(await deleteSubscription(open(context.unit), context.caller.uri, checkKeyName(name)))) {
         throw new DomainError("not-found", `this identity is not subscribed to ${name}`);
       }
       return {};
@@ -58,7 +55,7 @@ export function subscriptionHandlers(
     async listSubscribers(request, { unit }) {
       const limit = pageSize(request.pageSize);
       const after = readPageToken(request.pageToken);
-      const rows = await listSubscriptions(unit, {
+      const rows = await listSubscriptions(open(unit), {
         keyName: checkOptionalKeyName(request.name),
         after,
         limit,
@@ -92,7 +89,9 @@ export function subscriptionHandlers(
 async function* watch(options: SubscriptionOptions, name: string, context: CallContext<undefined>) {
   const sent = new Set<string>();
   while (!context.signal.aborted) {
-    const pending = await options.database.transaction((tx) => pendingFor(tx, context.caller.uri, name));
+    const pending = await options.database.transaction((tx) =>
+      pendingFor(options.open(tx), context.caller.uri, name),
+    );
     const waiting = new Set(pending.map(({ eventId }) => eventId));
     // What has been acknowledged is never offered again: no need to remember that it was sent.
     for (const eventId of sent) if (!waiting.has(eventId)) sent.delete(eventId);
@@ -117,25 +116,31 @@ async function requireStillAllowed(
 }
 
 async function acknowledge(
-  { now }: SubscriptionOptions,
+  { now, open }: SubscriptionOptions,
   name: string,
   version: number,
   { caller, note, unit }: CallContext<Transaction>,
 ) {
-  const rollout = await findRollout(unit, checkKeyName(name), version);
+  const registry = open(unit);
+  const rollout = await findRollout(registry, checkKeyName(name), version);
   if (rollout === undefined) {
     throw new DomainError("not-found", `no rotation of ${name} to version ${version} is known`, {
       hint: "claviger rotation status shows the roll-outs of a key",
     });
   }
-  if (!(await isSubscribed(unit, caller.uri, name))) {
+  if ((await findSubscription(registry, caller.uri, name)) === undefined) {
     throw new DomainError("failed-precondition", `this identity is not subscribed to ${name}`, {
       hint: "subscribe first: claviger rotation subscribe KEYRING/KEY",
     });
   }
-  await insertAcknowledgement(unit, { identity: caller.uri, keyName: name, version, at: now() });
+  await insertAcknowledgement(registry, {
+    identity: caller.uri,
+    keyName: name,
+    version,
+    acknowledgedAt: now(),
+  });
   note({ version });
-  const progress = await progressOf(unit, rollout);
+  const progress = await progressOf(registry, rollout);
   if (progress.every(({ acknowledgedAt }) => acknowledgedAt !== null)) {
     await insertEvent(unit, "rotation", {
       type: "rollout.completed",

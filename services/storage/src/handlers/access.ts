@@ -21,7 +21,7 @@ import type { Observations } from "../observations.ts";
 import { publish } from "../registry.ts";
 import { roles } from "../roles.ts";
 import { allBindings, listBindings } from "../store/bindings.ts";
-import { deleteRevocation, insertRevocation } from "../store/revocations.ts";
+import { deleteRevocation, insertRevocation, listRevocations } from "../store/revocations.ts";
 import { groupHandlers } from "./groups.ts";
 import { bindingMessage } from "./messages.ts";
 import { momentOf } from "./moments.ts";
@@ -112,6 +112,15 @@ export function accessHandlers(
       const { allowed, emergency, needsApproval = false, reason } = decision;
       note({ permission: request.permission, allowed, ...(emergency && { emergency }) });
       return { allowed, reason, needsApproval, validMilliseconds: validMilliseconds(decision) };
+    },
+    async listRevocations(request, { unit }) {
+      const limit = pageSize(request.pageSize);
+      const after = readPageToken(request.pageToken);
+      const rows = await listRevocations(unit, open(unit).sealer, after, limit);
+      return {
+        revocations: rows.map(({ reason, subject }) => ({ subject, reason })),
+        nextPageToken: pageToken(rows.length < limit ? undefined : rows.at(-1)?.subject),
+      };
     },
     async recordRevocation(request, { unit, note }) {
       const registry = open(unit);

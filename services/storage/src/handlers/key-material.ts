@@ -26,6 +26,7 @@ import { reserveUses } from "../uses.ts";
 import { admitOriginal } from "./admit-original.ts";
 import { custodyHandlers } from "./custody.ts";
 import { destructionHandlers } from "./destruction.ts";
+import { drillHandlers } from "./drills.ts";
 import { importKeyHandlers } from "./import-keys.ts";
 import { generationHandlers } from "./keyring-generations.ts";
 import { keyMessage, keyringMessage, versionMessage } from "./messages.ts";
@@ -37,6 +38,7 @@ export function keyMaterialHandlers(
     ...generationHandlers(open),
     ...custodyHandlers(open),
     ...destructionHandlers(open),
+    ...drillHandlers(open),
     ...importKeyHandlers(open),
     async createKeyring(request, context) {
       const registry = open(context.unit);

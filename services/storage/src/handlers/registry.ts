@@ -1,23 +1,21 @@
 import type { Transaction } from "@claviger/database";
 import type { RegistryService } from "@claviger/proto/storage/v1/registry_pb.ts";
+import { answerCheck, type ScanParts } from "@claviger/row-ledger";
 import type { Handlers } from "@claviger/rpc";
-import { type ScanParts, scanRegistry } from "../registry-scan.ts";
+import { listEndings } from "../endings.ts";
+import { scanRegistry } from "../registry-scan.ts";
 
-const answerEveryMilliseconds = 500;
-
-export function registryHandlers(parts: ScanParts): Handlers<typeof RegistryService, Transaction> {
+export function registryHandlers(
+  parts: ScanParts & { trustDomain: string },
+): Handlers<typeof RegistryService, Transaction> {
   return {
-    async *checkRegistry(_, { signal }) {
-      let rowsChecked = 0n;
-      let answeredAt = performance.now();
-      for await (const { findings, rows } of scanRegistry(parts)) {
+    async *listEndings(_, { signal }) {
+      const { trustDomain } = parts;
+      for await (const page of listEndings(parts, { trustDomain, now: new Date() })) {
         if (signal.aborted) return;
-        rowsChecked += BigInt(rows);
-        if (findings.length === 0 && performance.now() - answeredAt < answerEveryMilliseconds) continue;
-        answeredAt = performance.now();
-        yield { rowsChecked, findings, done: false };
+        yield { endings: page.map(({ ending, seal }) => ({ ...ending, seal })) };
       }
-      yield { rowsChecked, findings: [], done: true };
     },
+    checkRegistry: (_, { signal }) => answerCheck(scanRegistry(parts), signal),
   };
 }

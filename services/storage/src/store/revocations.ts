@@ -51,6 +51,19 @@ export async function findRevocation(
   return found === undefined ? undefined : open(sealer, found);
 }
 
+export async function listRevocations(
+  tx: Transaction,
+  sealer: RowSealer,
+  after: string,
+  limit: number,
+): Promise<RevocationRow[]> {
+  const rows = await tx.query<RevocationRow & { seal: Buffer }>(
+    `SELECT ${columns} FROM revocations WHERE subject > $1 ORDER BY subject LIMIT $2`,
+    [after, limit],
+  );
+  return rows.map((row) => open(sealer, row));
+}
+
 function open(sealer: RowSealer, { seal, ...row }: RevocationRow & { seal: Buffer }): RevocationRow {
   sealer.check("revocations", row.subject, { ...row }, seal);
   return row;

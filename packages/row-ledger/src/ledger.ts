@@ -1,7 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
 import type { Transaction } from "@claviger/database";
 import type { RowSealer } from "@claviger/row-seal";
-import { placeOf, type SealedTable } from "./store/sealed-table.ts";
+import { placeOf, type SealedTable } from "./sealed-table.ts";
 
 /** What the ledger knows of a row. */
 export interface Known {
@@ -76,7 +76,7 @@ export class Ledger implements Disposable {
       check: sealer.check,
       seal: (name, row) => {
         const table = this.#tables.get(name);
-        if (table !== undefined) {
+        if (table !== undefined && table.unledgered !== true) {
           if (notes.length === 0) tx.afterCommit(() => this.#write(notes));
           notes.push(noteOf(table, row));
           if (name === "withdrawals") notes.push(withdrawnBy(row));
@@ -88,6 +88,7 @@ export class Ledger implements Disposable {
 
   /** A genuine row that a scan read: what is newer is learned. */
   learn(table: SealedTable, rows: readonly object[]): void {
+    if (table.unledgered === true) return;
     const notes: Note[] = [];
     for (const row of rows) {
       const note = noteOf(table, row);

@@ -1,16 +1,17 @@
-import type { Database } from "@claviger/database";
+import type { Database, Transaction } from "@claviger/database";
 import { isDomainError } from "@claviger/domain-error";
 import type { RowSealer } from "@claviger/row-seal";
 import { Rounds } from "@claviger/service";
-import type { Ledger } from "./ledger.ts";
-import { publish, type Registry } from "./registry.ts";
-import { type Finding, scanRegistry } from "./registry-scan.ts";
+import type { Finding } from "./scan.ts";
 
 export interface TamperingOptions {
   database: Database;
-  open: (tx: Registry["tx"]) => Registry;
-  sealer: RowSealer;
-  ledger: Ledger;
+  /** All of the rows, once. */
+  scan: () => AsyncIterable<{ findings: readonly Finding[] }>;
+  /** An event goes out: `row` as it may be told to everybody. */
+  publish: (tx: Transaction, row: string, table: string) => Promise<void>;
+  /** Tables whose rows name somebody: events and log lines of these do not say which row. */
+  namesSomebody: ReadonlySet<string>;
   /** `row` is as in the event. */
   onFinding: (table: string, row: string) => void;
   onTrouble: (what: string) => void;
@@ -22,8 +23,6 @@ const pauseMilliseconds = 20;
 /** A row is told of again after this long, if it is still as it was. */
 const silenceMilliseconds = 15 * 60_000;
 const rememberedMax = 10_000;
-/** Of these, events and log lines do not say which row: `claviger doctor` does, to whoever may read the log. */
-const namesSomebody: ReadonlySet<string> = new Set(["role_bindings", "revocations", "emergency_rules"]);
 
 /**
  * Tells of rows that were changed outside of Claviger: of those that somebody uses at once, and of the others when a
@@ -41,7 +40,7 @@ export class Tampering implements AsyncDisposable {
     this.#rounds = new Rounds({
       everyMilliseconds: scanEveryMilliseconds,
       work: () => this.#scan(),
-      waiting: "the scan of the registry waits",
+      waiting: "the scan of the rows waits",
       onTrouble: options.onTrouble,
     });
     this.#rounds.poke();
@@ -49,7 +48,7 @@ export class Tampering implements AsyncDisposable {
 
   /** Does not wait; the caller is about to be refused. */
   tell(finding: Finding): void {
-    const { database, onFinding, onTrouble, open } = this.#options;
+    const { database, namesSomebody, onFinding, onTrouble, publish } = this.#options;
     const name = `${finding.table}\n${finding.row}`;
     const now = performance.now();
     if (now - (this.#toldAt.get(name) ?? Number.NEGATIVE_INFINITY) < silenceMilliseconds) return;
@@ -59,7 +58,7 @@ export class Tampering implements AsyncDisposable {
     const row = namesSomebody.has(table) ? table : finding.row;
     onFinding(table, row);
     this.#telling = this.#telling
-      .then(() => database.transaction((tx) => publish(open(tx), "registry.row-changed", row, { table })))
+      .then(() => database.transaction((tx) => publish(tx, row, table)))
       .catch((error: unknown) => {
         this.#toldAt.delete(name);
         onTrouble(`a changed row was not told of: ${(error as Error).message}`);
@@ -74,9 +73,8 @@ export class Tampering implements AsyncDisposable {
   }
 
   async #scan(): Promise<boolean> {
-    const { database, ledger, sealer } = this.#options;
     let found = 0;
-    for await (const { findings } of scanRegistry({ database, ledger, sealer })) {
+    for await (const { findings } of this.#options.scan()) {
       found += findings.length;
       for (const finding of findings) this.tell(finding);
       await new Promise((resolve) => setTimeout(resolve, pauseMilliseconds));

@@ -1,0 +1,6 @@
+import { checkRowsOnce } from "@claviger/row-ledger";
+import { scanRegistry } from "./registry-scan.ts";
+import { sealedTables } from "./sealed-tables.ts";
+
+// What `claviger backup drill` runs over a database of its own.
+await checkRowsOnce(process.env, sealedTables, scanRegistry);
