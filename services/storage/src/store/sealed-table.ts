@@ -57,13 +57,14 @@ export async function readSealedPage(
 ): Promise<SealedPage> {
   const names = key.map(({ column }) => column).join(", ");
   const places = key.map(({ type }, at) => `$${at + 2}::${type}`).join(", ");
-  const found = await tx.query<{ place: string[] }>(
-    `SELECT ${columns}, ARRAY[${key.map(({ column }) => `${column}::text`).join(", ")}] AS place FROM ${name}
+  // By a name that no table has for a column: one has "place".
+  const found = await tx.query<{ scannedTo: string[] }>(
+    `SELECT ${columns}, ARRAY[${key.map(({ column }) => `${column}::text`).join(", ")}] AS "scannedTo" FROM ${name}
      ${after === undefined ? "" : `WHERE (${names}) > (${places})`} ORDER BY ${names} LIMIT $1`,
     [limit, ...(after ?? [])],
   );
   return {
-    rows: found.map(({ place: _, ...row }) => row),
-    end: found.length < limit ? undefined : found.at(-1)!.place,
+    rows: found.map(({ scannedTo: _, ...row }) => row),
+    end: found.length < limit ? undefined : found.at(-1)!.scannedTo,
   };
 }
