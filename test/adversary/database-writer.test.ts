@@ -252,8 +252,12 @@ async function changeKeyAsStorage(
   const { seal: _, ...columns } = { ...row, ...changes };
   const camel = (text: string): string =>
     text.replace(/_(.)/g, (_match, letter: string) => letter.toUpperCase());
+  // Of columns that were added later, those that say something (docs/formats.md).
+  const added = ["activate_at", "expire_at", "state_reason", "state_changed_at", "latest_version", "details"];
   const facts = Object.fromEntries(
-    Object.entries(columns).map(([name, value]) => [camel(name), value ?? null]),
+    Object.entries(columns)
+      .filter(([name, value]) => !added.includes(name) || (value ?? "") !== "")
+      .map(([name, value]) => [camel(name), value ?? null]),
   );
   for (const [name, value] of Object.entries({ ...changes, seal: sealAsStorage("keys", facts) })) {
     await house.superuser(`update storage.keys set ${name} = $2 where id = $1`, [id, value]);

@@ -292,6 +292,7 @@ describe.skipIf(openssl === undefined)("a CA that an outside root signs", () => 
       expect((await certificates.getTrustBundle({})).trustBundle.match(/BEGIN/g)).toHaveLength(1);
       await profiles.deleteProfile({ name: profile });
     },
+    240_000,
   );
 });
 

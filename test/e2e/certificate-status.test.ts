@@ -338,7 +338,7 @@ describe("revocation", () => {
     });
     expect((await house.cli(["certs", "revoke", serial, "--identity", client.uri])).code).toBe(2);
     expect((await house.cli(["certs", "revoke", serial, "--reason", "boredom"])).code).toBe(2);
-  });
+  }, 240_000);
 });
 
 test("the bundle comes as SPIFFE has it, with the roots and a sequence", async () => {

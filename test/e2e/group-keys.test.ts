@@ -103,7 +103,7 @@ test("changes that come at once are made one after another, and each has its gen
   expect(new Set(all.map((keys) => keys[4])).size).toBe(1);
 });
 
-test("the command line creates, joins, leaves, and writes keys", async () => {
+test("the command line creates, joins, leaves, and writes keys", { timeout: 180_000 }, async () => {
   const group = unique("typed");
   const run = async (line: string[], as?: EnrolledClient) =>
     house.cli(["groups", ...line, "--json"], as === undefined ? {} : { config: as.configPath });

@@ -1,7 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { afterAll, describe, expect, test } from "vitest";
+import { concealWhatIsInClear } from "../../services/storage/src/concealment.ts";
 import { countReport } from "../../services/storage/src/key-callers.ts";
+import { requireKey } from "../../services/storage/src/registry.ts";
+import { updateKey } from "../../services/storage/src/store/keys.ts";
 import { unique, until, useInstallation } from "../harness/installation.ts";
 import { refusalOf } from "../harness/refusal.ts";
 import { RegistryAccess } from "../harness/registry-access.ts";
@@ -161,6 +164,30 @@ describe("labels, owner and description", () => {
     expect(row).toEqual({ holder: null, reason: null });
   });
 
+  test("of rows that an older Claviger wrote in clear are encrypted before anything is served", async () => {
+    const name = await newKey();
+    const owner = unique("old-owner");
+    const [holdId, reason] = [randomUUID(), unique("old-reason")];
+    await registry.run(async (one) => {
+      const key = await requireKey(one, name, "lock");
+      await updateKey(one.tx, one.sealer, { ...key, owner, details: null });
+      const row = { id: holdId, keyId: key.id, holder: "spiffe://old/user/ada", reason, placedAt: one.now };
+      await one.tx.query(
+        "INSERT INTO holds (id, key_id, holder, reason, placed_at, seal) VALUES ($1, $2, $3, $4, $5, $6)",
+        [...Object.values(row), one.sealer.seal("holds", row)],
+      );
+    });
+    expect((await keys.getKey({ name })).key).toMatchObject({ owner, holds: [{ kind: "hold", reason }] });
+    expect(await tablesWith(owner)).toEqual(["keys"]);
+    expect(await tablesWith(reason)).toEqual(["holds"]);
+    for (let time = 0; time < 2; time += 1) {
+      await concealWhatIsInClear({ work: registry.work, open: registry.open });
+      expect((await keys.getKey({ name })).key).toMatchObject({ owner, holds: [{ kind: "hold", reason }] });
+      expect(await namesFound({ owner })).toEqual([name]);
+      expect([...(await tablesWith(owner)), ...(await tablesWith(reason))]).toEqual([]);
+    }
+  });
+
   test("of one key in another's place are not taken for its own", async () => {
     const [mine, other] = [await newKey({ owner: "mine" }), await newKey({ owner: "other" })];
     const [row] = await house.superuser<{ id: string; details: Buffer }>(
@@ -270,6 +297,23 @@ describe("what depends on a key", () => {
     const done = await house.cli(["keys", "destroy", name, "--despite-holds", "--json"]);
     expect(done.code).toBe(0);
     expect(done.json().destroyAt).toMatch(/^\d{4}-/);
+    // A rule for plain destructions is to be met besides.
+    const both = await newKey();
+    await keys.placeHold({ name: both, reason: "kept" });
+    for (const [permission, required] of [
+      ["keys.destroy-held", 1],
+      ["keys.destroy", 2],
+    ] as const) {
+      const other = unique("more");
+      for (let at = 0; at <= required; at += 1) {
+        const { uri } = await house.enrol(`user/${unique("m")}`);
+        await access.addGroupMember({ group: other, identity: uri });
+      }
+      await approvals.setApprovalRule({ permission, resource: both, required, group: other });
+    }
+    await refusalOf(keys.destroyHeldKey({ name: both }));
+    const asked = (await approvals.listApprovals({})).approvals.filter(({ resource }) => resource === both);
+    expect(asked.map(({ required }) => required).sort()).toEqual([1, 2]);
     // Used up.
     await keys.restoreKey({ name });
     expect((await refusalOf(keys.destroyHeldKey({ name }))).message).toMatch(/approval/);

@@ -1,4 +1,5 @@
-import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { create } from "@bufbuild/protobuf";
+import { TimestampSchema, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { afterAll, describe, expect, test } from "vitest";
 import { type KeyState, keyStates, mayMove, stateTable } from "../../packages/lifecycle/src/index.ts";
 import { purgeOne } from "../../services/storage/src/purger.ts";
@@ -278,6 +279,8 @@ test("days can be changed while they are to come, and are refused where they mak
     [{ expireAt: at(inDays(4)) }, "invalid-argument"],
     [{ expireAt: at(inDays(9)), neverExpires: true }, "invalid-argument"],
     [{ expireAt: at(inDays(366 * 200)) }, "invalid-argument"],
+    [{ expireAt: create(TimestampSchema, { seconds: 2n ** 60n }) }, "invalid-argument"],
+    [{ activateAt: create(TimestampSchema, { seconds: 2n ** 60n }) }, "invalid-argument"],
     [{ version: 7, expireAt: at(inDays(9)) }, "not-found"],
     [{ version: 1, activateAt: at(inDays(9)) }, "failed-precondition"],
   ];

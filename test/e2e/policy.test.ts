@@ -132,6 +132,15 @@ test("the last administrator is not locked out, whatever the file says, and the 
   const set = await house.cli(["access", "set", path, "--yes"]);
   expect(set.code).toBe(5);
   expect(set.stderr).toContain("leaves nobody who is administrator of everything");
+  const direct = policy.setPolicy({
+    change: {
+      complete: true,
+      bindings: [
+        { role: "auditor", identity: `spiffe://${house.trustDomain}/user/administrator`, resource: "*" },
+      ],
+    },
+  });
+  expect(await refusalOf(direct)).toMatchObject({ kind: "failed-precondition" });
   expect((await access.listBindings({})).bindings).toEqual(before);
 });
 

@@ -123,6 +123,8 @@ test("a floor is told of before its day, and from its moment on whoever is below
     expect(refused.status).toBe("7");
     expect(refused.message).toContain("authentication is below the floor of");
     expect(refused.message).toContain("its key exchange is X25519, where key-exchange=post-quantum");
+    const asked = { identity: client.uri, permission: "random.generate", resource: "*" };
+    expect((await house.claviger.access.explainAccess(asked)).reason).toContain("being below the floor");
     // The same certificate over a better connection.
     await client.cryptography.generateRandom({ sizeBytes: 8 });
   } finally {

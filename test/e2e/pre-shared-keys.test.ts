@@ -1,13 +1,21 @@
 import { spawn } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { registerRecipient } from "@claviger/client";
+import {
+  acknowledgePreSharedKey,
+  createPreSharedKey,
+  fetchPreSharedKey,
+  formatPreSharedKey,
+  registerRecipient,
+  rotatePreSharedKey,
+} from "@claviger/client";
 import { beforeAll, expect, test } from "vitest";
 import { type EnrolledClient, unique, until, useInstallation } from "../harness/installation.ts";
 import { findOpenssl } from "../harness/openssl.ts";
 import { refusalOf } from "../harness/refusal.ts";
 
 const house = useInstallation();
+const { claviger } = house;
 const at = (name: string): string => join(house.workDirectory, unique(name));
 let siteA: EnrolledClient;
 let siteB: EnrolledClient;
@@ -20,37 +28,35 @@ beforeAll(async () => {
   for (const identity of [siteA, siteB, stranger]) await registerRecipient(identity);
 });
 
-async function succeed(line: readonly string[], as?: EnrolledClient) {
-  const result = await house.cli([...line, "--json"], as === undefined ? {} : { config: as.configPath });
-  expect(result.code, result.stderr).toBe(0);
-  return result.json();
-}
-
-async function made(...more: string[]): Promise<string> {
+async function made(overlapSeconds = 0): Promise<string> {
   const name = unique("vpn");
-  await succeed(["psk", "create", name, "--parties", `${siteA.uri},${siteB.uri}`, ...more]);
+  await createPreSharedKey(claviger, { name, parties: [siteA.uri, siteB.uri], overlapSeconds });
   return name;
 }
 
-async function fetched(name: string, as: EnrolledClient, ...more: string[]): Promise<Buffer> {
-  const out = at("psk");
-  await succeed(["psk", "fetch", name, "--out", out, ...more], as);
-  expect(statSync(out).mode & 0o777).toBe(0o600);
-  return readFileSync(out);
+async function fetched(name: string, as: EnrolledClient, keep = true): Promise<Buffer> {
+  using psk = await fetchPreSharedKey(as, { name });
+  if (keep) await acknowledgePreSharedKey(as, psk);
+  return Buffer.from(psk.key.expose());
 }
 
 test("both parties get the same key again and again, until each says that it is kept; nobody else gets it", async () => {
   const name = await made();
-  const first = await fetched(name, siteA, "--no-acknowledge");
+  const first = await fetched(name, siteA, false);
   expect(first).toHaveLength(32);
-  expect(await fetched(name, siteA, "--peer", siteB.uri)).toEqual(first);
+  expect(await fetched(name, siteA)).toEqual(first);
   expect(await fetched(name, siteB)).toEqual(first);
   for (const party of [siteA, siteB]) {
-    const again = await house.cli(["psk", "fetch", name, "--out", at("psk")], { config: party.configPath });
-    expect([again.code, again.stderr]).toEqual([5, expect.stringContaining("never delivered again")]);
+    const { kind, message } = await refusalOf(fetchPreSharedKey(party, { name }));
+    expect([kind, message]).toEqual([
+      "failed-precondition",
+      expect.stringContaining("never delivered again"),
+    ]);
   }
-  for (const config of [stranger.configPath, house.configPath]) {
-    expect((await house.cli(["psk", "fetch", name, "--out", at("psk")], { config })).code).toBe(4);
+  for (const other of [stranger, claviger]) {
+    expect((await refusalOf(fetchPreSharedKey(other, { name }))).kind).toBe("denied");
+    const acknowledged = other.preSharedKeys.acknowledgePreSharedKey({ name, generation: 1 });
+    expect((await refusalOf(acknowledged)).kind).toBe("denied");
   }
   // Nothing that could be opened later is kept.
   const [row] = await house.superuser(
@@ -61,47 +67,59 @@ test("both parties get the same key again and again, until each says that it is 
 });
 
 test("generations overlap: the old one goes on until both have the new one, and for the overlap", async () => {
-  const name = await made("--overlap", "2s");
+  const name = await made(2);
   for (const party of [siteA, siteB]) await fetched(name, party);
-  await succeed(["psk", "rotate", name]);
-  const states = async (): Promise<string[]> =>
-    (await succeed(["psk", "show", name])).generations.map(({ state }: { state: string }) => state);
+  await rotatePreSharedKey(claviger, name);
+  const states = async (): Promise<string[]> => {
+    const { key } = await claviger.preSharedKeys.getPreSharedKey({ name });
+    return key!.generations.map(({ state }) => state);
+  };
   expect(await states()).toEqual(["current", "waiting"]);
   const next = await fetched(name, siteA);
   expect(await states()).toEqual(["current", "waiting"]);
   expect(await fetched(name, siteB)).toEqual(next);
-  const { value } = await until(async () => {
-    const now = await house.claviger.preSharedKeys.getPreSharedKey({ name });
-    return now.key?.generations[0]?.state === "retired" && now.key.generations[1]?.state === "current";
-  }, 10_000);
-  expect(value).toBe(true);
+  await until(async () => (await states()).join() === "retired,current", 10_000);
 });
 
 test("a key is for exactly two parties that have recipient keys, made by administrators, and never for others", async () => {
-  const parties = `${siteA.uri},${siteB.uri}`;
-  const line = ["psk", "create", unique("vpn"), "--parties"];
-  expect((await house.cli([...line, siteA.uri])).code).toBe(2);
-  expect((await house.cli([...line, `${parties},${stranger.uri}`])).code).toBe(2);
-  expect((await house.cli([...line, `${siteA.uri},${siteA.uri}`])).code).toBe(2);
-  expect((await house.cli([...line, parties], { config: siteA.configPath })).code).toBe(4);
-  const unknown = await house.cli([...line, `${siteA.uri},${unique("unregistered")}`]);
-  expect([unknown.code, unknown.stderr]).toEqual([5, expect.stringContaining("recipients register")]);
+  const refused = async (parties: string[], as = claviger): Promise<string> =>
+    (await refusalOf(createPreSharedKey(as, { name: unique("vpn"), parties }))).kind;
+  const both = [siteA.uri, siteB.uri];
+  expect(await refused([siteA.uri])).toBe("invalid-argument");
+  expect(await refused([...both, stranger.uri])).toBe("invalid-argument");
+  expect(await refused([siteA.uri, siteA.uri])).toBe("invalid-argument");
+  expect(await refused(both, siteA)).toBe("denied");
+  expect(await refused([siteA.uri, `${siteA.uri}-unregistered`])).toBe("failed-precondition");
   const name = await made();
-  expect((await house.cli(["psk", "create", name, "--parties", parties])).code).toBe(5);
-  const wrongPeer = ["psk", "fetch", name, "--out", at("psk"), "--peer", stranger.uri];
-  expect((await house.cli(wrongPeer, { config: siteA.configPath })).code).toBe(5);
+  expect((await refusalOf(createPreSharedKey(claviger, { name, parties: both }))).kind).toBe(
+    "already-exists",
+  );
+  const wrongPeer = fetchPreSharedKey(siteA, { name, peer: stranger.uri });
+  expect((await refusalOf(wrongPeer)).kind).toBe("integrity");
 });
 
-test("the answers are ready to paste for strongSwan and WireGuard, and hold the same key", async () => {
-  const name = await made();
-  const raw = await fetched(name, siteA, "--no-acknowledge");
-  const swan = (await fetched(name, siteA, "--no-acknowledge", "--format", "ikev2")).toString();
-  expect(swan).toContain(`secret = 0x${raw.toString("hex")}\n`);
-  expect(swan).toContain(`id-2 = "${siteB.uri}"`);
-  const wireguard = (await fetched(name, siteA, "--no-acknowledge", "--format", "wireguard")).toString();
-  expect(wireguard).toContain(`PresharedKey = ${raw.toString("base64")}\n`);
-  expect((await refusalOf(house.claviger.preSharedKeys.fetchPreSharedKey({ name }))).kind).toBe("denied");
-});
+test("the command line writes them for strongSwan and WireGuard, readable by their owner alone", async () => {
+  const name = unique("vpn");
+  const run = async (line: string[], as?: EnrolledClient) => {
+    const result = await house.cli(
+      ["psk", ...line, "--json"],
+      as === undefined ? {} : { config: as.configPath },
+    );
+    expect(result.code, result.stderr).toBe(0);
+    return result.json();
+  };
+  await run(["create", name, "--parties", `${siteB.uri},${siteA.uri}`]);
+  const raw = await fetched(name, siteA, false);
+  const out = at("psk");
+  await run(["fetch", name, "--out", out, "--format", "ikev2", "--no-acknowledge"], siteA);
+  expect(readFileSync(out, "utf8")).toContain(`secret = 0x${raw.toString("hex")}\n`);
+  expect(readFileSync(out, "utf8")).toContain(`id-2 = "${siteB.uri}"`);
+  expect(statSync(out).mode & 0o777).toBe(0o600);
+  await run(["fetch", name, "--out", out, "--format", "wireguard"], siteA);
+  expect(readFileSync(out, "utf8")).toContain(`PresharedKey = ${raw.toString("base64")}\n`);
+  const again = await house.cli(["psk", "fetch", name, "--out", out], { config: siteA.configPath });
+  expect(again.code).toBe(5);
+}, 120_000);
 
 const openssl = findOpenssl();
 
@@ -109,12 +127,12 @@ test.skipIf(openssl === undefined)(
   "openssl s_server and s_client talk with a key of Claviger's",
   async () => {
     const name = await made();
-    const [ours, theirs] = [
-      await fetched(name, siteA, "--format", "openssl"),
-      await fetched(name, siteB, "--format", "openssl"),
-    ];
-    expect(ours).toEqual(theirs);
-    const options = ours.toString().trim().split(" ");
+    using ours = await fetchPreSharedKey(siteA, { name });
+    using theirs = await fetchPreSharedKey(siteB, { name });
+    const [options, same] = [ours, theirs].map((psk) =>
+      Buffer.from(formatPreSharedKey(psk, "openssl")).toString().trim().split(" "),
+    ) as [string[], string[]];
+    expect(same).toEqual(options);
     const server = spawn(openssl!, [
       "s_server",
       "-accept",

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync, statSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
@@ -9,6 +10,8 @@ import {
   registerRecipient,
   requestSessionKey,
 } from "@claviger/client";
+import { createRecipient } from "@claviger/sealed-secret";
+import { signRequest } from "@claviger/signed-request";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type EnrolledClient, unique, useInstallation } from "../harness/installation.ts";
 import { refusalOf } from "../harness/refusal.ts";
@@ -47,7 +50,7 @@ async function session(lifetimeSeconds?: number) {
   return { opened, accepted, near, far };
 }
 
-describe("on the command line", () => {
+describe("on the command line", { timeout: 180_000 }, () => {
   test("two identities get the same key, in files of their own alone, and the ticket works once", async () => {
     const [key, ticket, other] = [at("key"), at("ticket"), at("key")];
     const opened = await house.cli(
@@ -152,7 +155,22 @@ describe("in the SDK", () => {
     expect(nextAccepted.notAfter).toEqual(next.notAfter);
   });
 
-  test("the same request gets the same ticket, and a rule for all below a name holds for each", async () => {
+  test("a repeated request gets the same ticket, and its id serves no other", async () => {
+    const recipientKey = Buffer.from((await createRecipient()).publicKey).toString("base64");
+    const signed = (lifetimeSeconds: number) =>
+      signRequest(billing.identity.material, {
+        by: billing.uri,
+        does: "open-session",
+        fields: { peer: ledger.uri, recipientKey, lifetimeSeconds },
+      });
+    const request = { requestId: randomUUID(), signed: signed(60) };
+    const first = await billing.sessions.openSession(request);
+    expect(await billing.sessions.openSession(request)).toEqual(first);
+    const other = billing.sessions.openSession({ ...request, signed: signed(61) });
+    expect((await refusalOf(other)).kind).toBe("invalid-argument");
+  });
+
+  test("a rule for all below a name holds for each, until it is taken back", async () => {
     const shop = unique("shop");
     const desk = await house.enrol(`${shop}/desk`);
     await house.claviger.sessions.allowSessions({ initiator: `workload/${shop}/*`, peer: ledger.uri });

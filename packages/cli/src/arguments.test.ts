@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseDays, parseDuration, parseKeyReference, parseMoment } from "./arguments.ts";
+import { parseComingMoment, parseDays, parseDuration, parseKeyReference, parseMoment } from "./arguments.ts";
 
 const usage = expect.objectContaining({ kind: "invalid-argument" });
 
@@ -52,4 +52,15 @@ describe("a key's name on the line", () => {
     "is not %j",
     (text) => expect(() => parseKeyReference(text, "optional")).toThrow(usage),
   );
+});
+
+describe("a moment to come", () => {
+  const now = new Date("2026-06-01T00:00:00Z");
+  it("is a day, or how long it takes until then", () => {
+    expect(parseComingMoment("2027-01-01", "--from", now)).toEqual(new Date("2027-01-01T00:00:00Z"));
+    expect(parseComingMoment("30d", "--from", now)).toEqual(new Date("2026-07-01T00:00:00Z"));
+  });
+  it("is refused where it has passed", () => {
+    expect(() => parseComingMoment("2026-05-31", "--from", now)).toThrow("lies in the past");
+  });
 });

@@ -55,6 +55,18 @@ export function parseComing(text: string, option: string, now = new Date()): Dat
   return moment;
 }
 
+/** A moment that has not come: ISO 8601, or a duration from now on. */
+export function parseComingMoment(text: string, option: string, now = new Date()): Date {
+  const moment = /^\d+[smhdw]$/.test(text)
+    ? new Date(now.getTime() + parseDuration(text, option) * 1000)
+    : parseMoment(text, option, now);
+  if (moment > now) return moment;
+  throw usageError(
+    `${option} is ${JSON.stringify(text)}, which lies in the past`,
+    "write 2027-01-01, or in how long: 30d",
+  );
+}
+
 export interface KeyReference {
   /** `keyring/key`. */
   name: string;

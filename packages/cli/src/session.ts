@@ -10,6 +10,8 @@ export interface Session extends Output, Disposable {
   config(): Promise<ClavigerConfig>;
   /** A short name as a whole SPIFFE URI: `billing` is a workload, `user/alice` a user. */
   identityUri(name: string): Promise<string>;
+  /** Whom a key is said to belong to: `user/alice` and `workload/billing` are identities, everything else is text. */
+  ownerText(owner: string): Promise<string>;
 }
 
 export function createSession({ json, config }: { json: boolean; config: string | undefined }): Session {
@@ -33,6 +35,9 @@ export function createSession({ json, config }: { json: boolean; config: string 
     async identityUri(name) {
       const { identityFromName } = await import("@claviger/identity");
       return identityFromName((await this.config()).trustDomain, name).uri;
+    },
+    async ownerText(owner) {
+      return /^(user|workload)\//.test(owner) ? this.identityUri(owner) : owner;
     },
     [Symbol.dispose]: () => claviger?.close(),
   };

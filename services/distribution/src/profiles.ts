@@ -62,7 +62,6 @@ export const profiles = {
   },
 } as const satisfies Record<string, Profile>;
 
-type ProfileName = keyof typeof profiles;
 export const requestable = ["server", "client", "workload"] as const;
 const lifetimeSecondsMin = 300;
 

@@ -100,4 +100,6 @@ test("what gives others power is given under no condition, however true", () => 
   expect(may("keys.destroy")).toBe(true);
   expect(may("access.grant")).toBe(false);
   expect(may("identities.enroll")).toBe(false);
+  expect(may("authorities.manage")).toBe(false);
+  expect(may("exchange.manage")).toBe(false);
 });

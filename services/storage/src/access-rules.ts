@@ -40,7 +40,12 @@ const needsNoCondition: ConditionOf = ({ condition }) =>
  * What gives others, or oneself under another name, a power that would outlast the condition: whoever may grant until
  * six o'clock could grant themselves the same for ever.
  */
-export const neverUnderCondition: ReadonlySet<string> = new Set(["access.grant", "identities.enroll"]);
+export const neverUnderCondition: ReadonlySet<string> = new Set([
+  "access.grant",
+  "identities.enroll",
+  "authorities.manage",
+  "exchange.manage",
+]);
 
 /** A Claviger service may do this, on these keys, and nothing else (invariant 11). */
 interface ServiceGrant {

@@ -30,6 +30,7 @@ export const approvable: ReadonlySet<string> = new Set([
   "identities.enroll",
   "identities.revoke",
 ]);
+const includedIn: Readonly<Record<string, string>> = { "keys.destroy-held": "keys.destroy" };
 export const requiredMax = 16;
 const lifetimeMilliseconds = 3 * 86_400_000;
 const waitingMax = 100;
@@ -60,6 +61,11 @@ export async function rulesFor(
 ): Promise<ApprovalRuleRow[]> {
   if (!approvable.has(permission)) return [];
   const rules = await listApprovalRules(registry.tx, registry.sealer, permission);
+  // What takes consent by itself still takes it where more is asked.
+  const included = includedIn[permission];
+  if (included !== undefined) {
+    rules.push(...(await listApprovalRules(registry.tx, registry.sealer, included)));
+  }
   return rules.filter((rule) => covers(rule.resource, resource) || covers(resource, rule.resource));
 }
 

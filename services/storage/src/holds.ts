@@ -47,7 +47,7 @@ export async function placeHold(registry: Registry, key: KeyRow, wanted: NewHold
   const kind = checkKind(wanted.kind);
   checkReason(wanted.reason);
   const holder = checkHolder(kind, wanted);
-  if (wanted.expiresAt !== undefined && wanted.expiresAt <= now) {
+  if (wanted.expiresAt !== undefined && !(wanted.expiresAt > now)) {
     throw new DomainError("invalid-argument", "a hold that ends by itself ends in the future");
   }
   const all = await listHolds(tx, sealer, key.id);

@@ -51,6 +51,9 @@ function rowOf({ columns, now }: Registry, use: ReportedUse): ReportedRow {
   const { firstUsedAt, lastUsedAt, uses, version } = use;
   const { uri } = parseIdentity(use.caller);
   const { key, keyring } = parseKeyName(use.name);
+  if (Number.isNaN(firstUsedAt.getTime()) || Number.isNaN(lastUsedAt.getTime())) {
+    throw new DomainError("invalid-argument", "a moment is out of range");
+  }
   if (version < 1 || !Number.isSafeInteger(uses) || uses < 1) {
     throw new DomainError("invalid-argument", "a use is of a version of a key, and happened");
   }

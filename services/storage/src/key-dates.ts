@@ -172,6 +172,9 @@ export function checkNewDates(
 
 export function checkOrder({ activateAt, expireAt }: KeyDates, now: Date): void {
   for (const date of [activateAt, expireAt]) {
+    if (date !== undefined && Number.isNaN(date.getTime())) {
+      throw new DomainError("invalid-argument", "a date is out of range");
+    }
     if (date !== undefined && date.getTime() > now.getTime() + dateYearsMax * yearMilliseconds) {
       throw new DomainError("invalid-argument", `a date is at most ${dateYearsMax} years from now`);
     }

@@ -60,6 +60,7 @@ function changed(
       },
     );
   }
+  checkOrder({ activateAt, expireAt: undefined }, now);
   if (activateAt !== undefined && activateAt <= now) {
     throw new DomainError(
       "invalid-argument",

@@ -34,11 +34,16 @@ export interface PolicyDifference<Row extends WantedBinding = WantedBinding> {
 
 const bindingsMax = 10_000;
 const membersMax = 10_000;
+const conditionsMax = 500;
 
 /** @throws DomainError `invalid-argument`, which names the entry */
 export function checkChange(change: PolicyChange, trustDomain: string): PolicyChange {
   const scope = checkResource(change.scope || "*");
   if (scope.includes("/")) throw invalid("a policy's scope is * or a keyring");
+  // Each is compiled: so many take a tenth of a second, in which storage does nothing else.
+  if (new Set(change.bindings.map(({ condition }) => condition)).size > conditionsMax) {
+    throw invalid(`a policy has at most ${conditionsMax} different conditions`);
+  }
   const bindings = change.bindings.map((row, at) => checkEntry(`binding ${at + 1}`, () => check(row)));
   const removedBindings = change.removedBindings.map((row, at) =>
     checkEntry(`removed binding ${at + 1}`, () => check({ ...row, condition: "" })),

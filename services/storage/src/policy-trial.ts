@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { isPermission, permissions } from "@claviger/access";
 import { DomainError } from "@claviger/domain-error";
 import { parseIdentity } from "@claviger/identity";
@@ -29,6 +30,8 @@ export interface Outcome {
 export const callersSinceMilliseconds = 30 * 86_400_000;
 const callersMax = 10_000;
 const changedCallersMax = 1000;
+/** Then storage does something else for a moment. */
+const questionsOfTurn = 200;
 
 /** @throws DomainError `invalid-argument` */
 export function checkQuestion(question: Question): Question {
@@ -71,15 +74,18 @@ export class PolicyTrial {
     const { now, tx } = this.#registry;
     const since = new Date(now.getTime() - callersSinceMilliseconds);
     const rows = await listAccessCallers(tx, since, callersMax + 1);
+    let asked = 0;
     const changed: (Outcome & { question: Question; lastAskedAt: Date })[] = [];
     for (const { identity, lastAskedAt, permission, resource } of rows.slice(0, callersMax)) {
       const question = { identity, permission, resource, at: now };
+      asked += 1;
+      if (asked % questionsOfTurn === 0) await setImmediate();
       const outcome = await this.ask(question);
       if (outcome.before.allowed !== outcome.after.allowed)
         changed.push({ ...outcome, question, lastAskedAt });
     }
     return {
-      asked: Math.min(rows.length, callersMax),
+      asked,
       incomplete: rows.length > callersMax || changed.length > changedCallersMax,
       changed: changed.slice(0, changedCallersMax),
     };

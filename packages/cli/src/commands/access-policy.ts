@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import type { Claviger } from "@claviger/client";
+import { DomainError } from "@claviger/domain-error";
 import type {
   PolicyDifference,
   PolicyOutcome,
@@ -86,8 +87,11 @@ function registerSet(access: Command): void {
       session.notice(`${differenceText(difference)}\n\n${callersText(answer, true)}`);
       if (isEmpty(difference))
         return session.answer({ applied: false, difference }, () => "there is nothing to change");
-      // What is refused is refused by the call itself, so that the refusal is in the log.
-      if (answer.refusal === "" && yes !== true && !(await agreed(session, path))) {
+      if (answer.refusal !== "") {
+        const hint = "change the file; claviger access test shows it as well";
+        throw new DomainError("failed-precondition", `the policy is refused: ${answer.refusal}`, { hint });
+      }
+      if (yes !== true && !(await agreed(session, path))) {
         return session.answer({ applied: false, difference }, () => "nothing was changed");
       }
       const applied = await claviger.policy.setPolicy({ change, base: difference.base });

@@ -1,6 +1,6 @@
 import type { Floor, IdentityPosture } from "@claviger/proto/storage/v1/posture_pb.ts";
 import type { Command } from "commander";
-import { parseMoment } from "../arguments.ts";
+import { parseComingMoment } from "../arguments.ts";
 import { defineCommand, present } from "../define-command.ts";
 import { usageError } from "../errors.ts";
 import { shortIdentity, table } from "../output.ts";
@@ -30,7 +30,10 @@ export function register(access: Command): void {
         "--floor <requirements>",
         "raise it: rsa>=, ec>=, signature>=, lifetime<=90d, tls>=1.3, key-exchange=",
       ],
-      ["--from <moment>", "from when it is enforced: 2027-01-01; at once where left out"],
+      [
+        "--from <moment>",
+        "from when it is enforced: 2027-01-01, or in how long: 90d; at once where left out",
+      ],
       ["--remove-floor <id>", "take a floor away"],
     ],
     async run(session, _, options) {
@@ -52,7 +55,7 @@ async function raise(session: Session, requirements: string, from: string | unde
   const claviger = await session.connect();
   const answer = await claviger.posture.raiseFloor({
     requirements,
-    ...(from === undefined ? {} : { effectiveAt: timestampFromDate(parseMoment(from, "--from")) }),
+    ...(from === undefined ? {} : { effectiveAt: timestampFromDate(parseComingMoment(from, "--from")) }),
   });
   const floor = present(answer.floor, "the floor");
   const below = await belowFloor(session);

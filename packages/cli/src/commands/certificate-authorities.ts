@@ -48,10 +48,7 @@ export function registerRotateCa(certs: Command): void {
     ],
     options: [
       ["--status", "begin nothing; show the one that is under way, or the last one"],
-      [
-        "--revoke-superseded",
-        "end old certificates whose holder has a new one, instead of waiting for their end",
-      ],
+      ["--revoke-superseded", "end old certificates that were renewed, instead of waiting for their end"],
       ["--wait", "follow it to its end"],
     ],
     async run(session, _, options) {

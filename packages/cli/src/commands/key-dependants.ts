@@ -39,7 +39,7 @@ function registerLabel(keys: Command): void {
     ],
     options: [
       ["--remove <name...>", "take these labels away"],
-      ["--owner <O>", "who answers for the key: a team, a person"],
+      ["--owner <O>", "who answers for the key: user/alice, a team"],
       ["--description <text>", "what the key is for"],
     ],
     async run(session, positional, { description, owner, remove = [] }) {
@@ -50,7 +50,7 @@ function registerLabel(keys: Command): void {
         name,
         labels,
         removeLabels: remove,
-        ...(owner === undefined ? {} : { owner }),
+        ...(owner === undefined ? {} : { owner: await session.ownerText(owner) }),
         ...(description === undefined ? {} : { description }),
       });
       const found = present(key, "the key");

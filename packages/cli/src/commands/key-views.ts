@@ -28,13 +28,17 @@ function registerList(keys: Command): void {
   defineCommand<{ label?: string[]; owner?: string }>(keys, {
     usage: "list [keyring]",
     description: "the keys of a keyring, or every key that you may see",
-    examples: ["keys list", "keys list payments --json", "keys list --label team=billing --owner alice"],
+    examples: ["keys list", "keys list payments --json", "keys list --label team=billing --owner user/alice"],
     options: [
       ["--label <name=value...>", "only keys with this label; several: with all of them"],
       ["--owner <O>", "only keys of this owner"],
     ],
     async run(session, positional, { label = [], owner = "" }) {
-      const search = { keyring: positional[0] ?? "", labels: parseLabels(label, "--label"), owner };
+      const search = {
+        keyring: positional[0] ?? "",
+        labels: parseLabels(label, "--label"),
+        owner: await session.ownerText(owner),
+      };
       const claviger = await session.connect();
       const found = await everyPage(
         (page) => claviger.keys.listKeys({ ...search, ...page }),

@@ -64,7 +64,7 @@ function registerCreate(keys: Command): void {
       ["--destroy-after <days>", "how long a destruction can be taken back, 7d to 90d; 30d by default"],
       ...dateOptions,
       ["--label <name=value...>", "by which it is found: keys list --label team=billing"],
-      ["--owner <O>", "who answers for the key; whoever makes it where left out"],
+      ["--owner <O>", "who answers for the key: user/alice, a team; whoever makes it where left out"],
       ["--description <text>", "what the key is for"],
     ],
     async run(session, positional, options) {
@@ -75,7 +75,7 @@ function registerCreate(keys: Command): void {
         algorithm,
         ...(await datesOf(options)),
         labels: parseLabels(options.label ?? [], "--label"),
-        owner: options.owner ?? "",
+        owner: await session.ownerText(options.owner ?? ""),
         description: options.description ?? "",
         exportable,
         protection:

@@ -23,7 +23,10 @@ export interface RecipientKeys {
 
 /** @throws DomainError `failed-precondition` where this identity has registered none */
 export function loadRecipientKeys(directory: string): RecipientKeys {
-  const all = [files.current, files.previous].flatMap((name) => readKey(join(directory, name)) ?? []);
+  // The next one too: a process that ended between its registration and its taking the place of the current one left it.
+  const all = [files.current, files.next, files.previous].flatMap(
+    (name) => readKey(join(directory, name)) ?? [],
+  );
   if (all.length === 0) {
     throw new DomainError(
       "failed-precondition",

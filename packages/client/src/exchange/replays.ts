@@ -41,11 +41,12 @@ export function openReplayDirectory(
   return {
     take(nonce, until) {
       const at = now().getTime();
-      const names = readdirSync(directory);
-      for (const name of names) {
-        if (Number(name.split("-")[0]) <= at) rmSync(join(directory, name), { force: true });
-      }
-      if (names.length >= entriesMax) throw tooMany(entriesMax);
+      const kept = readdirSync(directory).filter((name) => {
+        if (Number(name.split("-")[0]) > at) return true;
+        rmSync(join(directory, name), { force: true });
+        return false;
+      });
+      if (kept.length >= entriesMax) throw tooMany(entriesMax);
       // The same ticket has the same name: the file system decides who was first.
       const name = `${until.getTime()}-${Buffer.from(nonce, "base64").toString("hex")}`;
       try {

@@ -36,7 +36,7 @@ const messageType = { hello: 1, reply: 2, finish: 3 } as const;
 
 /**
  * Opens a session with `peer` over a connection to it: gets a key from the key distribution centre, hands the peer
- * its ticket, and agrees on fresh keys that nobody learns later.
+ * its ticket, and agrees on fresh keys that nobody learns later. Where that fails the connection is ended.
  * @throws DomainError `denied` where no rule lets the two talk, `integrity` where the other side is somebody else
  */
 export async function openSession(
@@ -45,6 +45,11 @@ export async function openSession(
 ): Promise<Session> {
   const wanted = lifetimeSeconds === undefined ? { peer } : { peer, lifetimeSeconds };
   using issued = await requestSessionKey(claviger, wanted);
+  // Awaited here: what it uses is cleared when this returns.
+  return await orEnd(over, () => initiate(issued, over));
+}
+
+async function initiate(issued: SessionKey & { ticket: string }, over: Duplex): Promise<Session> {
   const own = createEphemeral();
   await writeFrame(
     over,
@@ -65,13 +70,21 @@ const acceptedHere = createReplayCache();
 
 /**
  * Takes a session that another identity opens over a connection. Needs nothing of Claviger's services: the ticket that
- * comes first says who it is.
+ * comes first says who it is. Where it is refused the connection is ended.
  * @param options.replays which tickets were used; by default those of this process
  * @throws DomainError `integrity` where the ticket is for somebody else or the other side does not have its key
  */
 export async function acceptSession(
   claviger: Pick<Claviger, "identity" | "trustDomain">,
   { over, replays = acceptedHere }: { over: Duplex; replays?: ReplayCache },
+): Promise<Session> {
+  return orEnd(over, () => accept(claviger, over, replays));
+}
+
+async function accept(
+  claviger: Pick<Claviger, "identity" | "trustDomain">,
+  over: Duplex,
+  replays: ReplayCache,
 ): Promise<Session> {
   const hello = messageOf(await readFrame(over, handshakeMilliseconds), "hello");
   const initiatorKey = hello.subarray(0, keyBytes);
@@ -83,6 +96,16 @@ export async function acceptSession(
   const finish = messageOf(await readFrame(over, handshakeMilliseconds), "finish");
   handshake.requireConfirmation("initiator", finish);
   return sessionOf(accepted, handshake, "peer");
+}
+
+/** A connection whose other side is somebody else, or says what it should not, is of no further use. */
+async function orEnd(over: Duplex, handshake: () => Promise<Session>): Promise<Session> {
+  try {
+    return await handshake();
+  } catch (error) {
+    over.destroy();
+    throw error;
+  }
 }
 
 function messageOf(frame: Buffer, type: keyof typeof messageType): Buffer {

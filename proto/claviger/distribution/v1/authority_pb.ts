@@ -200,7 +200,7 @@ export type AuthorityRotation = Message<"claviger.distribution.v1.AuthorityRotat
   oldCertificates: number;
 
   /**
-   * Those of them whose holder has none of the new generation.
+   * Those of them that were not renewed.
    *
    * @generated from field: uint32 old_certificates_without_successor = 9;
    */
@@ -414,8 +414,8 @@ export const AuthorityService: GenService<{
     output: typeof GetAuthorityRotationResponseSchema;
   },
   /**
-   * Revokes, as superseded, what is still valid of the old generation where its identity has one of the new, so
-   * that a rotation need not wait for its end.
+   * Revokes, as superseded, what is still valid of the old generation and was renewed, so that a rotation need not
+   * wait for its end.
    *
    * @generated from rpc claviger.distribution.v1.AuthorityService.RevokeSupersededCertificates
    */

@@ -17,14 +17,16 @@ const keptMilliseconds = 60_000;
 /** The certificate of the key that signs what is said about distributed keys, with which tickets are verified offline. */
 export class TicketChains {
   readonly #options: TicketChainsOptions;
-  readonly #known = new Map<number, { chain: string; until: number }>();
+  readonly #known = new Map<string, { chain: string; until: number }>();
 
   constructor(options: TicketChainsOptions) {
     this.#options = options;
   }
 
   async chainOf(registry: Registry, version: number, requestedBy: string): Promise<string> {
-    const known = this.#known.get(version);
+    // Of the CAs' generation too: after their rotation the key is certified anew.
+    const name = `${version} of ${this.#options.issuing().row.generation}`;
+    const known = this.#known.get(name);
     if (known !== undefined && known.until > performance.now()) return known.chain;
     const { issuing, ...options } = this.#options;
     const chain = await systemKeyChain(
@@ -39,7 +41,7 @@ export class TicketChains {
       version,
     );
     registry.tx.afterCommit(() =>
-      this.#known.set(version, { chain, until: performance.now() + keptMilliseconds }),
+      this.#known.set(name, { chain, until: performance.now() + keptMilliseconds }),
     );
     return chain;
   }

@@ -29,7 +29,8 @@ const membersAtOnce = 500;
 const watchersMax = 20_000;
 /** After a renewal everybody asks at once: so many are served at a time, and requests for other things between them. */
 const watchersServedAtOnce = 8;
-const lookAgainMilliseconds = 30_000;
+/** Events wake watchers; this is for when the bus is away. With ten thousand of them, some eighty looks in a second. */
+const lookAgainMilliseconds = 120_000;
 
 type GroupHandlers = Handlers<typeof GroupKeyService, Transaction>;
 
@@ -178,7 +179,7 @@ async function* watch(
     });
     if (!answer.allowed) throw new DomainError("denied", answer.reason);
     // Before it is looked, so that no renewal falls between looking and waiting.
-    const woken = shared.renewals.wait(name, lookAgainMilliseconds, signal);
+    const woken = shared.renewals.wait(name, lookAgainMilliseconds * (0.75 + Math.random() / 2), signal);
     const found = await gate(() =>
       shared.inTransaction((registry) => keysFor(shared, registry, caller.uri, name, after)),
     );

@@ -35,6 +35,7 @@ import { renewalTime } from "../renewal.ts";
 import type { CertificateRow } from "../store/certificates.ts";
 import { findIdentity, saveIdentity } from "../store/identities.ts";
 import { listNameRules } from "../store/name-rules.ts";
+import { saveSuccession } from "../store/old-certificates.ts";
 import { findProfile } from "../store/profiles.ts";
 
 type IssuanceHandlers = Pick<
@@ -92,6 +93,8 @@ export function issuanceHandlers(shared: DistributionContext): IssuanceHandlers 
       };
       const { issuing } = shared.authorities;
       const { chain, row } = await issueCertificate(registry, issuing, shared.publicHttpAddress, wanted);
+      const shown = context.certificateSerial;
+      await saveSuccession(registry.tx, { serial: shown, successor: row.serial, renewedAt: registry.now });
       context.note({ serial: row.serial, profile });
       return { serial: row.serial, certificateChain: chain, renewAt: renewalTimestamp(row) };
     },

@@ -18,10 +18,26 @@ interface Of {
 
 /** Issuing CAs of Claviger's own roots alone: generations of others are not the rotation's. */
 const live = `authority LIKE 'issuing%' AND authority_generation = ANY($1) AND not_after > $2 AND revoked_at IS NULL AND profile <> ALL($3)`;
-/** A newer certificate of the same identity, by a CA of another generation, for a while already. */
-const hasSuccessor = `identity IS NOT NULL AND EXISTS (
-  SELECT 1 FROM certificates n WHERE n.identity = c.identity AND n.authority_generation <> ALL($1)
-    AND n.not_after > $2 AND n.revoked_at IS NULL AND n.not_before < $4)`;
+/**
+ * It was renewed, with itself, and by a CA of another generation, for a while already. That its identity has another
+ * certificate says nothing: an identity may run in several places, each with its own.
+ */
+const hasSuccessor = `EXISTS (
+  SELECT 1 FROM certificate_successions s JOIN certificates n ON n.serial = s.successor
+  WHERE s.serial = c.serial AND s.renewed_at < $4 AND n.authority_generation <> ALL($1)
+    AND n.not_after > $2 AND n.revoked_at IS NULL)`;
+
+/** The certificate that the caller showed has a successor from now on. */
+export async function saveSuccession(
+  tx: Transaction,
+  row: { serial: string; successor: string; renewedAt: Date },
+): Promise<void> {
+  await tx.query(
+    `INSERT INTO certificate_successions (serial, successor, renewed_at) VALUES ($1, $2, $3)
+     ON CONFLICT (serial) DO UPDATE SET successor = $2, renewed_at = $3`,
+    [row.serial, row.successor, row.renewedAt],
+  );
+}
 
 export async function countOld(
   tx: Transaction,

@@ -73,7 +73,7 @@ export function dependantHandlers(open: OpenRegistry): DependantHandlers {
       const registry = open(context.unit);
       // Where a rule covers it, the approvals were used up before this runs; without one nobody has consented.
       const rules = await rulesFor(registry, "keys.destroy-held", request.name);
-      if (rules.length === 0) {
+      if (!rules.some(({ permission }) => permission === "keys.destroy-held")) {
         throw new DomainError(
           "failed-precondition",
           "to destroy a key although something depends on it is to be approved",

@@ -51,6 +51,14 @@ export async function listStrengths(
   );
 }
 
+/** Of one identity; there are few. */
+export async function strengthsOf(tx: Transaction, identity: string): Promise<StrengthRow[]> {
+  return tx.query(
+    `SELECT ${columns} FROM identity_strengths WHERE identity = $1 ORDER BY last_seen_at DESC LIMIT 100`,
+    [identity],
+  );
+}
+
 export async function forgetStrengths(tx: Transaction, before: Date, keptOfIdentity: number): Promise<void> {
   await tx.query("DELETE FROM identity_strengths WHERE last_seen_at < $1", [before]);
   await tx.query(

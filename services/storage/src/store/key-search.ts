@@ -30,19 +30,21 @@ export interface KeyFilter {
 
 /** A page of keys, by keyring and name. Each way of asking walks an index and stops after a page. */
 export async function listKeys(tx: Transaction, sealer: RowSealer, filter: KeyFilter): Promise<KeyRow[]> {
-  const values: unknown[] = [filter.after.keyring, filter.after.key, filter.limit];
+  const values: unknown[] = [filter.limit];
   const rows = await tx.query<SealedKeyRow>(
     `WITH page AS (${pageSql(filter, values)})
-     SELECT ${keyColumns} FROM page JOIN keys USING (keyring, name) ORDER BY keyring, name LIMIT $3`,
+     SELECT ${keyColumns} FROM page JOIN keys USING (keyring, name) ORDER BY keyring, name LIMIT $1`,
     values,
   );
   return rows.map((row) => openKey(sealer, row));
 }
 
-function pageSql({ digests, keyring, reach }: KeyFilter, values: unknown[]): string {
+function pageSql({ after, digests, keyring, reach }: KeyFilter, values: unknown[]): string {
   const value = (given: unknown): string => `$${values.push(given)}`;
-  const conditions = ["(k.keyring, k.name) > ($1, $2)"];
+  const conditions = [`(k.keyring, k.name) > (${value(after.keyring)}, ${value(after.key)})`];
   if (keyring !== "") conditions.push(`k.keyring = ${value(keyring)}`);
+  // Within one keyring the index is entered at the name: the pair alone would be looked for from its beginning.
+  if (keyring !== "" && keyring === after.keyring) conditions.push(`k.name > ${value(after.key)}`);
   const [first, ...others] = digests;
   let source = "keys k";
   if (first !== undefined) {
@@ -55,7 +57,7 @@ function pageSql({ digests, keyring, reach }: KeyFilter, values: unknown[]): str
     }
   }
   const where = conditions.join(" AND ");
-  const page = "ORDER BY k.keyring, k.name LIMIT $3";
+  const page = "ORDER BY k.keyring, k.name LIMIT $1";
   if (reach === "everything") return `SELECT k.keyring, k.name FROM ${source} WHERE ${where} ${page}`;
   const keyrings = value(reach.keyrings);
   const names = reach.keys.map((name) => name.split("/"));
@@ -67,5 +69,5 @@ function pageSql({ digests, keyring, reach }: KeyFilter, values: unknown[]): str
      SELECT p.keyring, p.name FROM unnest(${rings}::text[], ${keys}::text[]) AS r(keyring, name)
        CROSS JOIN LATERAL (SELECT k.keyring, k.name FROM ${source}
          WHERE k.keyring = r.keyring AND k.name = r.name AND ${where} LIMIT 1) p
-     ORDER BY keyring, name LIMIT $3`;
+     ORDER BY keyring, name LIMIT $1`;
 }
