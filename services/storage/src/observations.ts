@@ -51,7 +51,8 @@ export class Observations implements AsyncDisposable {
       const seen = { keyBits, keyExchange, keyType, lifetimeHours, signatureAlgorithm, tlsVersion };
       this.#strengths.note(identity, Object.values(seen).join("\n"), { identity, ...seen }, now);
     }
-    if (!allowed || permission === "" || !isResource(resource)) return;
+    // Services have grants of their own, which no policy changes.
+    if (!allowed || permission === "" || servicePattern.test(identity) || !isResource(resource)) return;
     this.#callers.note(identity, `${permission}\n${resource}`, { identity, permission, resource }, now);
   }
 
@@ -100,6 +101,8 @@ export class Observations implements AsyncDisposable {
     }
   }
 }
+
+const servicePattern = /^spiffe:\/\/[^/]+\/claviger\//;
 
 function isResource(resource: string): boolean {
   return resource === "*" || isKeyringName(resource) || isKeyName(resource);

@@ -107,7 +107,9 @@ export class PolicyTrial {
 }
 
 export function conditionText({ binding, conditionValue }: AccessDecision): string {
-  return conditionValue === undefined ? "" : `: ${binding?.condition} is ${conditionValue}`;
+  if (conditionValue === undefined) return "";
+  const isValue = conditionValue === "true" || conditionValue === "false";
+  return `: ${binding?.condition} ${isValue ? `is ${conditionValue}` : `has no value, since ${conditionValue}`}`;
 }
 
 /** Whether a policy leaves an administrator, as is asked again of the rows once it is applied. */
