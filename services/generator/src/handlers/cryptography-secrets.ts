@@ -104,4 +104,10 @@ async function requireExport(
   const permission = "keys.export";
   const answer = await decide({ identity: caller.uri, certificateSerial, permission, resource });
   if (!answer.allowed) throw new DomainError("denied", answer.reason);
+  // An approval is claimed for a request of one resource: the wrapping key's, here.
+  if (answer.needsApproval === true) {
+    throw new DomainError("denied", `the export of ${resource} takes approvals, and a wrap cannot show them`, {
+      hint: "use claviger keys export, which waits for them",
+    });
+  }
 }
