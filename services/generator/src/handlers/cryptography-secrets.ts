@@ -106,8 +106,12 @@ async function requireExport(
   if (!answer.allowed) throw new DomainError("denied", answer.reason);
   // An approval is claimed for a request of one resource: the wrapping key's, here.
   if (answer.needsApproval === true) {
-    throw new DomainError("denied", `the export of ${resource} takes approvals, and a wrap cannot show them`, {
-      hint: "use claviger keys export, which waits for them",
-    });
+    throw new DomainError(
+      "denied",
+      `the export of ${resource} takes approvals, and a wrap cannot show them`,
+      {
+        hint: "use claviger keys export, which waits for them",
+      },
+    );
   }
 }
