@@ -46,7 +46,7 @@ async function sentence(
 /** A role is of no use to who is refused for how they authenticate: as they were seen to, of late. */
 async function belowFloor(registry: Registry, identity: Identity, at: Date): Promise<string> {
   const standing = await standingOf(registry);
-  const seen = (await strengthsOf(registry.tx, identity.uri)).map(standing);
+  const seen = (await strengthsOf(registry.tx, registry.columns, identity.uri)).map(standing);
   const refused = seen.filter(({ refusedFrom }) => refusedFrom !== undefined && refusedFrom <= at);
   const [first] = refused;
   if (first === undefined) return "";

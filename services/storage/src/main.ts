@@ -123,7 +123,7 @@ async function start(lifetime: Lifetime): Promise<void> {
     onTrouble: warn,
   });
   lifetime.onStop("emergencies", () => emergencies[Symbol.asyncDispose]());
-  const observations = new Observations({ database, onTrouble: warn });
+  const observations = new Observations({ columns, database, onTrouble: warn });
   lifetime.onStop("observations", () => observations[Symbol.asyncDispose]());
   const dates = new Rounds({
     everyMilliseconds: datesEveryMilliseconds,

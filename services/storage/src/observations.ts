@@ -1,4 +1,5 @@
 import type { AccessQuestion } from "@claviger/access";
+import type { ColumnCipher } from "@claviger/column-cipher";
 import type { Database } from "@claviger/database";
 import type { AuthenticationStrength } from "@claviger/identity";
 import { Rounds } from "@claviger/service";
@@ -24,13 +25,23 @@ const strengthsOfIdentityMax = 20;
  * and written by the way: nobody waits for it, what does not fit is left out, and a kill loses some seconds of it.
  */
 export class Observations implements AsyncDisposable {
-  readonly #options: { database: Database; onTrouble: (what: string) => void; now?: () => Date };
+  readonly #options: {
+    columns: ColumnCipher;
+    database: Database;
+    onTrouble: (what: string) => void;
+    now?: () => Date;
+  };
   readonly #callers = new Coalesced<{ identity: string; permission: string; resource: string }>();
   readonly #strengths = new Coalesced<AuthenticationStrength & { identity: string }>();
   readonly #rounds: Rounds;
   #forgottenAt = Number.NEGATIVE_INFINITY;
 
-  constructor(options: { database: Database; onTrouble: (what: string) => void; now?: () => Date }) {
+  constructor(options: {
+    columns: ColumnCipher;
+    database: Database;
+    onTrouble: (what: string) => void;
+    now?: () => Date;
+  }) {
     this.#options = options;
     this.#rounds = new Rounds({
       everyMilliseconds: writeEveryMilliseconds,
@@ -60,18 +71,20 @@ export class Observations implements AsyncDisposable {
   async write(): Promise<boolean> {
     const callers = this.#callers.take(rowsOfWrite);
     const strengths = this.#strengths.take(rowsOfWrite);
-    const { database } = this.#options;
+    const { columns, database } = this.#options;
     if (callers.length + strengths.length > 0) {
       await database.transaction(async (tx) => {
         if (callers.length > 0) {
           await keepAccessCallers(
             tx,
+            columns,
             callers.map(({ at, value }) => ({ ...value, lastAskedAt: at })),
           );
         }
         if (strengths.length > 0) {
           await keepStrengths(
             tx,
+            columns,
             strengths.map(({ at, value }) => ({ ...value, lastSeenAt: at })),
           );
         }

@@ -71,9 +71,9 @@ export class PolicyTrial {
     incomplete: boolean;
     changed: (Outcome & { question: Question; lastAskedAt: Date })[];
   }> {
-    const { now, tx } = this.#registry;
+    const { columns, now, tx } = this.#registry;
     const since = new Date(now.getTime() - callersSinceMilliseconds);
-    const rows = await listAccessCallers(tx, since, callersMax + 1);
+    const rows = await listAccessCallers(tx, columns, since, callersMax + 1);
     let asked = 0;
     const changed: (Outcome & { question: Question; lastAskedAt: Date })[] = [];
     for (const { identity, lastAskedAt, permission, resource } of rows.slice(0, callersMax)) {

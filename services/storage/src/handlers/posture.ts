@@ -28,7 +28,7 @@ export function postureHandlers(
       const registry = open(unit);
       const limit = pageSize(request.pageSize);
       const after = readPageToken(request.pageToken);
-      const rows = await listStrengths(unit, after, limit);
+      const rows = await listStrengths(unit, registry.columns, after, limit);
       const standing = await standingOf(registry);
       const identities = rows.map((row) => postureMessage(row, standing(row)));
       return {

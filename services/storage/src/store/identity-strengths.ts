@@ -1,3 +1,4 @@
+import type { ColumnCipher } from "@claviger/column-cipher";
 import type { Transaction } from "@claviger/database";
 import type { AuthenticationStrength } from "@claviger/identity";
 
@@ -13,9 +14,24 @@ const columns = `identity, key_type AS "keyType", key_bits AS "keyBits", signatu
   first_seen_at AS "firstSeenAt", last_seen_at AS "lastSeenAt"`;
 const place = "identity, key_type, key_bits, signature_algorithm, lifetime_hours, tls_version, key_exchange";
 
+/** Encrypted, the same for the same identity. */
+const identityColumn = "identity_strengths.identity";
+
+function concealed(cipher: ColumnCipher, identity: string): string {
+  return cipher.concealExact(identityColumn, identity).toString("base64url");
+}
+
+function revealed<Row extends StrengthRow>(cipher: ColumnCipher, row: Row): Row {
+  return { ...row, identity: cipher.revealExact(identityColumn, Buffer.from(row.identity, "base64url")) };
+}
+
 export type SeenStrength = Omit<StrengthRow, "firstSeenAt">;
 
-export async function keepStrengths(tx: Transaction, rows: readonly SeenStrength[]): Promise<void> {
+export async function keepStrengths(
+  tx: Transaction,
+  cipher: ColumnCipher,
+  rows: readonly SeenStrength[],
+): Promise<void> {
   const of = <K extends keyof SeenStrength>(field: K): SeenStrength[K][] => rows.map((row) => row[field]);
   await tx.query(
     `INSERT INTO identity_strengths (${place}, first_seen_at, last_seen_at)
@@ -26,7 +42,7 @@ export async function keepStrengths(tx: Transaction, rows: readonly SeenStrength
      ON CONFLICT (${place})
      DO UPDATE SET last_seen_at = GREATEST(identity_strengths.last_seen_at, excluded.last_seen_at)`,
     [
-      of("identity"),
+      of("identity").map((identity) => concealed(cipher, identity)),
       of("keyType"),
       of("keyBits"),
       of("signatureAlgorithm"),
@@ -38,25 +54,32 @@ export async function keepStrengths(tx: Transaction, rows: readonly SeenStrength
   );
 }
 
-/** In the order of identities, after one place of that order. */
+/** Each identity's together, after one place of the order. */
 export async function listStrengths(
   tx: Transaction,
+  cipher: ColumnCipher,
   after: string,
   limit: number,
 ): Promise<(StrengthRow & { place: string })[]> {
   const order = `concat_ws(' ', ${place})`;
-  return tx.query(
+  const rows = await tx.query<StrengthRow & { place: string }>(
     `SELECT ${columns}, ${order} AS place FROM identity_strengths WHERE ${order} > $1 ORDER BY ${order} LIMIT $2`,
     [after, limit],
   );
+  return rows.map((row) => revealed(cipher, row));
 }
 
 /** Of one identity; there are few. */
-export async function strengthsOf(tx: Transaction, identity: string): Promise<StrengthRow[]> {
-  return tx.query(
+export async function strengthsOf(
+  tx: Transaction,
+  cipher: ColumnCipher,
+  identity: string,
+): Promise<StrengthRow[]> {
+  const rows = await tx.query<StrengthRow>(
     `SELECT ${columns} FROM identity_strengths WHERE identity = $1 ORDER BY last_seen_at DESC LIMIT 100`,
-    [identity],
+    [concealed(cipher, identity)],
   );
+  return rows.map((row) => revealed(cipher, row));
 }
 
 export async function forgetStrengths(tx: Transaction, before: Date, keptOfIdentity: number): Promise<void> {
