@@ -130,7 +130,7 @@ export function createService(
     account: options.accounts[service],
     logFile: layout.logFile(service),
     isReady: () => isServing(service, ports[service]),
-    startTimeoutMilliseconds: 30_000,
+    startTimeoutMilliseconds: 90_000,
     stopSignal: "SIGTERM",
     onChange: options.onChange,
     onNotice: options.onNotice,
