@@ -4,6 +4,7 @@ import { connect as connectHttp2 } from "node:http2";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { createServiceClient, renewIdentity, Transport } from "@claviger/client";
+import { createColumnCipher } from "@claviger/column-cipher";
 import { serviceIdentity } from "@claviger/identity";
 import { CryptographyService } from "@claviger/proto/generator/v1/cryptography_pb.ts";
 import { expect, test } from "vitest";
@@ -80,8 +81,9 @@ test("how an identity authenticates is seen by the services, key exchange and al
   await until(async () => (await seen(client)).length === 2, 20_000);
   const exchanges = (await seen(client)).map(({ strength }) => strength?.keyExchange).sort();
   expect(exchanges).toEqual(["X25519", "X25519MLKEM768"]);
+  const cipher = createColumnCipher(readFileSync(join(house.stateDirectory, "storage", "seal.key")));
   const rows = await house.superuser("select 1 from storage.identity_strengths where identity = $1", [
-    client.uri,
+    cipher.concealExact("identity_strengths.identity", client.uri).toString("base64url"),
   ]);
   expect(rows).toHaveLength(2);
   const services = (await posture.listPosture({ pageSize: 1000 })).identities.map(({ identity }) => identity);

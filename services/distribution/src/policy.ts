@@ -40,10 +40,11 @@ export const certificatePolicy: Policy<typeof CertificateService> = {
   getCertificate: everywhere("certificates.get"),
   // Public artefacts.
   getAttestationCertificate: { callers: "anyone" },
-  getTrustBundle: { callers: "anyone" },
+  getTrustBundle: { callers: "anyone", renewal: true },
   getCertificateRevocationList: { callers: "anyone" },
   // Says what its caller trusts; to Claviger's own parts it says when they may go on.
-  synchronizeTrust: { callers: "anyone" },
+  // Goes with a renewal: it says what is trusted, and takes what is to be.
+  synchronizeTrust: { callers: "anyone", renewal: true },
 };
 
 export const authorityPolicy: Policy<typeof AuthorityService> = {
