@@ -30,10 +30,12 @@ test("status lists five services with address and version, PostgreSQL, NATS and 
   for (const service of status.services)
     expect(service).toMatchObject({ state: "ok", certificateIssuer: "claviger" });
   expect(status.dependencies.map(({ name }) => name).sort()).toEqual([
+    "emergencies",
     "hsm",
     "nats",
     "postgresql",
     "registry",
+    "rows",
     "self-tests",
   ]);
 });
