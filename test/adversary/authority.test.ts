@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import { create, type DescMethod, toBinary } from "@bufbuild/protobuf";
 import type { TlsIdentity } from "@claviger/identity";
 import type { ServiceName } from "@claviger/local";
-import { CertificateService } from "@claviger/proto/distribution/v1/certificate_pb.ts";
 import { CheckpointService } from "@claviger/proto/generator/v1/checkpoint_pb.ts";
+import { KeyDistributionService } from "@claviger/proto/generator/v1/key_distribution_pb.ts";
 import { AccessService } from "@claviger/proto/storage/v1/access_pb.ts";
 import {
   GetKeyMaterialRequestSchema,
@@ -218,7 +218,7 @@ const servicesOnly: [ServiceName, DescMethod][] = [
   ["storage", AccessService.method.decideAccess],
   ["storage", AccessService.method.recordRevocation],
   ...KeyMaterialService.methods.map((method): [ServiceName, DescMethod] => ["storage", method]),
-  ["distribution", CertificateService.method.synchronizeTrust],
+  ...KeyDistributionService.methods.map((method): [ServiceName, DescMethod] => ["generator", method]),
   ["generator", CheckpointService.method.signCheckpoint],
 ];
 

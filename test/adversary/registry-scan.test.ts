@@ -98,7 +98,7 @@ test("the scan finds a row of any sealed table that was written past Claviger, a
     },
     {
       sql: "update storage.holds set reason = 'a cose' where id = $1",
-      back: "update storage.holds set reason = 'a case' where id = $1",
+      back: "update storage.holds set reason = null where id = $1",
       values: [hold!.id],
       table: "holds",
       row: `hold ${hold!.id}`,
