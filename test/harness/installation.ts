@@ -81,7 +81,10 @@ export function useInstallation(): TestInstallation {
       return client;
     },
     async superuser<Row>(sql: string, values: unknown[] = []) {
-      database ??= connectAsSuperuser(layout, ports);
+      // A server that was restarted, by a test of that, has ended the connection.
+      database ??= connectAsSuperuser(layout, ports, () => {
+        database = undefined;
+      });
       return (await (await database).query(sql, values)).rows as Row[];
     },
     pidOf(part) {
@@ -107,7 +110,7 @@ async function enrolClient(
   return Object.assign(client, { uri: joined.identity, directory, configPath });
 }
 
-async function connectAsSuperuser(layout: Layout, ports: Ports): Promise<Client> {
+async function connectAsSuperuser(layout: Layout, ports: Ports, onLost: () => void): Promise<Client> {
   const client = new Client({
     host: layout.postgresql.socketDirectory,
     port: ports.postgresql,
@@ -115,7 +118,7 @@ async function connectAsSuperuser(layout: Layout, ports: Ports): Promise<Client>
     user: "postgres",
     password: readFileSync(layout.postgresql.superuserPassword, "utf8").trim(),
   });
-  client.on("error", () => undefined);
+  client.on("error", onLost);
   await client.connect();
   return client;
 }
