@@ -207,6 +207,10 @@ describe("whoever can write the database", () => {
     await claviger.sessions.allowSessions({ initiator: billing.uri, peer: victim.uri });
     const open = () => refusalOf(requestSessionKey(billing, { peer: victim.uri }));
     const own = Buffer.from(await freshKey(), "base64");
+    const genuine = await house.superuser<Record<string, unknown>>(
+      "select public_key, record, mac, seal from distribution.recipients where identity = $1",
+      [victim.uri],
+    );
     await house.superuser("update distribution.recipients set public_key = $2 where identity = $1", [
       victim.uri,
       own,
@@ -219,6 +223,11 @@ describe("whoever can write the database", () => {
       [victim.uri, thief.uri],
     );
     expect(await open()).toMatchObject({ kind: "integrity" });
+    const { mac, public_key: publicKey, record, seal } = genuine[0]!;
+    await house.superuser(
+      "update distribution.recipients set public_key = $2, record = $3, mac = $4, seal = $5 where identity = $1",
+      [victim.uri, publicKey, record, mac, seal],
+    );
     await house.superuser(
       `insert into distribution.session_rules (initiator, peer, created_by, created_at, seal)
        select $1, peer, created_by, created_at, seal from distribution.session_rules where initiator = $2 limit 1`,

@@ -24,6 +24,7 @@ const unsealed: Record<Schema, Record<string, string>> = {
     trust_synchronization: "advice, not authority",
     authority_changes: "the CAs' history, for people",
     bundle_followers: "advice, not authority",
+    certificate_successions: "it says which certificates are used no more, and gives none any power",
     key_group_generations: "the generator's MAC binds them",
     key_group_nodes: "verified against the root in the generator's record",
   },
@@ -54,8 +55,13 @@ async function findings(schema: Schema): Promise<{ table: string; row: string; w
   const rows = schema === "distribution" ? distributionRows : rotationRows;
   const found = [];
   for await (const answer of rows.checkRows({})) found.push(...answer.findings);
-  return found.map(({ row, table, what }) => ({ table, row, what }));
+  return found
+    .map(({ row, table, what }) => ({ table, row, what }))
+    .filter((finding) => !leftByOthers.has(JSON.stringify(finding)));
 }
+
+/** What other attackers' tests have not put back. */
+const leftByOthers = new Set<string>();
 
 async function columnsOf(schema: Schema): Promise<{ table: string; column: string; type: string }[]> {
   return house.superuser(
@@ -118,6 +124,8 @@ function another(type: string, column: string, value: unknown): unknown {
 }
 
 beforeAll(async () => {
+  const left = [...(await findings("distribution")), ...(await findings("rotation"))];
+  for (const finding of left) leftByOthers.add(JSON.stringify(finding));
   client = await house.enrol(unique("sealed"), "user");
   name = await freshKey(house, { rotationPeriodSeconds: 86_400n });
   await client.subscriptions.subscribe({ name });

@@ -23,7 +23,7 @@ export interface CliResult {
   json(): any;
 }
 
-const timeoutMilliseconds = 60_000;
+const timeoutMilliseconds = 240_000;
 
 /** Runs `bin/claviger` as a user would, as a process of its own with an environment of its own. */
 export async function runCli(
