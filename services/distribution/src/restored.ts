@@ -10,6 +10,7 @@ import type { Registry } from "./registry.ts";
 import { type AccessClient, checkReason } from "./revocation.ts";
 import { findCertificate, lockLiveCertificates, markRevoked } from "./store/certificates.ts";
 import { findIdentity, saveIdentity, voidTokens } from "./store/identities.ts";
+import { forgetTrust } from "./store/trust.ts";
 
 export interface RestoredOptions {
   /** Where a restore leaves its note; without it, nothing is done. */
@@ -37,6 +38,9 @@ export async function settleRestored(options: RestoredOptions): Promise<void> {
     await work.run(
       async (tx) => {
         count = 0;
+        // The parts of this installation were certified anew, and trust nobody yet: what the backup says of them was
+        // others'. Who renewed before all had taken the bundle could not be verified by the rest.
+        await forgetTrust(tx);
         for (const { reason, subject } of page.revocations) {
           if (await revokeAgain(open(tx), subject, reason)) count += 1;
         }

@@ -19,6 +19,13 @@ export async function saveTrust(tx: Transaction, row: TrustRow): Promise<void> {
   );
 }
 
+/** Everybody begins anew: with what is on disks that this database was not with. */
+export async function forgetTrust(tx: Transaction): Promise<void> {
+  await tx.query(
+    "UPDATE trust_synchronization SET bundle_sha256 = '', renewed = false, bootstrap_dropped = false, issuer_generation = 0",
+  );
+}
+
 export async function listTrust(tx: Transaction): Promise<TrustRow[]> {
   return tx.query<TrustRow>(
     `SELECT service, bundle_sha256 AS "bundleSha256", renewed,
