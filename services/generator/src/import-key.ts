@@ -1,7 +1,7 @@
 import { timingSafeEqual } from "node:crypto";
 import { DomainError } from "@claviger/domain-error";
 import { uuidBytes } from "./ciphertext.ts";
-import type { BindingMac } from "./material-envelope.ts";
+import { type BindingMac, longPrefixed } from "./material-envelope.ts";
 
 /** What the wrapping key of an import is bound to. */
 export interface ImportKeyBinding {
@@ -65,12 +65,5 @@ export async function openImportKey(
 }
 
 function boundBytes({ caller, id, name }: ImportKeyBinding, body: Uint8Array): Buffer {
-  return Buffer.concat([...[domain, caller, name].map(prefixed), uuidBytes(id), body]);
-}
-
-function prefixed(text: string): Buffer {
-  const bytes = Buffer.from(text, "utf8");
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(bytes.length);
-  return Buffer.concat([length, bytes]);
+  return Buffer.concat([...[domain, caller, name].map(longPrefixed), uuidBytes(id), body]);
 }

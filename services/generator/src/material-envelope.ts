@@ -101,7 +101,8 @@ export function boundBytes(binding: MaterialBinding, body: Uint8Array): Buffer {
   ]);
 }
 
-function longPrefixed(text: string): Buffer {
+/** Text with its length before it, in four bytes. */
+export function longPrefixed(text: string): Buffer {
   const bytes = Buffer.from(text, "utf8");
   const length = Buffer.alloc(4);
   length.writeUInt32BE(bytes.length);
